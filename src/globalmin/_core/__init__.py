@@ -1,0 +1,2 @@
+from .linalg import Estimate as Estimate
+from .results import RESULTS as RESULTS

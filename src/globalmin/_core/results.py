@@ -1,0 +1,18 @@
+"""Each way a solve can end, with the advice that is shown to the user."""
+
+import optimistix as optx
+
+
+class RESULTS(optx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
+    """How an equilibrium, an adjoint or a training step ended; `RESULTS[result]` is the message."""
+
+    not_converged = (
+        "the fixed-point solve reached its last iteration above the tolerance: raise `max_steps`, loosen `tolerance`, "
+        "or shrink the operator norm of the hidden weight"
+    )
+    not_contractive = (
+        "the hidden weight left the region in which the equilibrium is known to exist: lower the step size or start "
+        "from a smaller weight variance"
+    )
+    loss_diverged = "the loss grew beyond recovery: lower the step size below 2 / lambda_max of the Gram matrix"
+    loss_nonfinite = "the loss is NaN or infinite: lower the step size, and look for NaN or huge values in the data"

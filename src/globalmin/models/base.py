@@ -1,0 +1,72 @@
+"""What the trainer, the Gram matrices and the certificates ask of a finite-width network."""
+
+from abc import abstractmethod
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
+
+from .._core import RESULTS
+
+
+class Step(eqx.Module):
+    """Outputs and gradient of L = ½‖u − y‖² at one iterate, with the solver state that warm-starts the next."""
+
+    outputs: Float[Array, " n"]
+    gradient: PyTree  # shaped like the model; None at what is not trained
+    state: PyTree  # warm starts; () for a model without an inner solve
+    info: dict[str, Any]  # scalars worth recording: iterations, residuals
+    result: RESULTS  # how the inner solves ended
+
+
+class TangentBlock(eqx.Module):
+    """Per-sample gradients of one parameter block as sums of outer products, ∂f_i/∂W = Σ_k left_ik ⊗ right_ik.
+
+    Its share of the empirical tangent kernel is Σ_kl (left_ik·left_jl)(right_ik·right_jl): two small Gram matrices
+    and a Hadamard product where there is one term, never a Jacobian.
+    """
+
+    left: Float[Array, "n *terms p"]
+    right: Float[Array, "n *terms q"]
+
+
+class AbstractModel(eqx.Module):
+    """A network f(x; θ) with scalar output. Inputs are rows; the loss is ½‖f(X) − y‖², a sum over the samples."""
+
+    @abstractmethod
+    def __call__(self, x: Float[Array, " d"]) -> Float[Array, ""]:
+        """The output at one input; differentiable by `jax.grad`."""
+
+    def trainable(self) -> PyTree:
+        """A pytree of booleans shaped like the model: which arrays gradient descent moves. Default: all floats."""
+        return jax.tree.map(eqx.is_inexact_array, self)
+
+    def initial_state(self, x: Float[Array, "n d"]) -> PyTree:
+        """Solver state before the first step; () for a model without an inner solve."""
+        return ()
+
+    def outputs(self, x: Float[Array, "n d"], state: PyTree = None) -> Float[Array, " n"]:
+        """Outputs on a batch; `state` warm-starts an inner solve."""
+        return jax.vmap(self)(x)
+
+    def step(self, x: Float[Array, "n d"], y: Float[Array, " n"], state: PyTree) -> Step:
+        """Outputs, gradient of ½‖f(X) − y‖² and the next solver state. Default: reverse-mode autodiff."""
+        moved, fixed = eqx.partition(self, self.trainable())
+
+        def outputs(moved):
+            return eqx.combine(moved, fixed).outputs(x)
+
+        u, pullback = jax.vjp(outputs, moved)
+        (gradient,) = pullback(u - y)
+        return Step(u, gradient, state, {}, RESULTS.successful)
+
+    @abstractmethod
+    def tangent_blocks(self, x: Float[Array, "n d"], state: PyTree = None) -> dict[str, TangentBlock]:
+        """Per-sample gradients of every trained block in factored form, keyed by the block's name."""
+
+
+def as_input(x: Array, like: Array) -> Array:
+    """`x` in the dtype of the parameters: training in float32 casts its data once, here."""
+    return jnp.asarray(x, like.dtype)

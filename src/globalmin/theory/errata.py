@@ -1,0 +1,24 @@
+"""What is wrong as printed, what is used instead, and why: data, shown by certificates, reports and docs."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Erratum:
+    """One correction of a source that the code relies on."""
+
+    id: str  # unique: source key and number, e.g. "ling2023-B5"
+    source: str
+    where: str
+    printed: str
+    corrected: str
+    why: str
+    severity: str  # "substantive": a step fails or a condition changes; "constant"; "typo"
+
+
+ERRATA: dict[str, Erratum] = {}
+
+
+def erratum(id: str) -> Erratum:
+    """The erratum of that id; `KeyError` if there is none."""
+    return ERRATA[id]
