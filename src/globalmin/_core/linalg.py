@@ -91,9 +91,7 @@ def spectral_norm(matrix: Float[Array | np.ndarray, "m n"]) -> Estimate:
         raise ValueError("matrix: finite entries expected, NaN or infinity came")
     small = a if a.shape[0] <= a.shape[1] else a.T
     if small.shape[0] > DENSE_LIMIT:
-        top = scipy.sparse.linalg.svds(
-            small, k=1, return_singular_vectors=False, v0=np.ones(small.shape[0]), tol=1e-6
-        )
+        top = scipy.sparse.linalg.svds(small, k=1, return_singular_vectors=False, v0=np.ones(small.shape[0]), tol=1e-6)
         return Estimate(float(top[0]), 1e-3 * float(top[0]))
     gram = small @ small.T
     # Rounding of the product: |error| <= gamma_n |A||A|^T entrywise, at most n eps ‖A‖_F^2 in norm.
@@ -120,7 +118,5 @@ def _symmetric(matrix: Array | np.ndarray) -> np.ndarray:
 
 
 def _lanczos_top(a: np.ndarray) -> Estimate:
-    top = scipy.sparse.linalg.eigsh(
-        a, k=1, which="LA", return_eigenvectors=False, v0=np.ones(len(a)), tol=1e-6
-    )
+    top = scipy.sparse.linalg.eigsh(a, k=1, which="LA", return_eigenvectors=False, v0=np.ones(len(a)), tol=1e-6)
     return Estimate(float(top[0]), 1e-3 * abs(float(top[0])))

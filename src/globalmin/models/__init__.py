@@ -1,0 +1,4 @@
+from .base import AbstractModel as AbstractModel
+from .base import Step as Step
+from .base import TangentBlock as TangentBlock
+from .two_layer import TwoLayer as TwoLayer

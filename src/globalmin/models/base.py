@@ -5,7 +5,6 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from .._core import RESULTS
@@ -63,10 +62,9 @@ class AbstractModel(eqx.Module):
         return Step(u, gradient, state, {}, RESULTS.successful)
 
     @abstractmethod
+    def output_scale(self, x: Float[Array, "n d"], state: PyTree = None) -> float:
+        """A bound on max_i Σ_r |a_r z_ir|, the size of the sum behind an output: its rounding error is in this scale."""
+
+    @abstractmethod
     def tangent_blocks(self, x: Float[Array, "n d"], state: PyTree = None) -> dict[str, TangentBlock]:
         """Per-sample gradients of every trained block in factored form, keyed by the block's name."""
-
-
-def as_input(x: Array, like: Array) -> Array:
-    """`x` in the dtype of the parameters: training in float32 casts its data once, here."""
-    return jnp.asarray(x, like.dtype)

@@ -57,6 +57,11 @@ class TwoLayer(AbstractModel):
         """f on a batch: one product X Wᵀ."""
         return self.activation(self.preactivations(x)) @ self.readout / jnp.sqrt(self.hidden.shape[0])
 
+    def output_scale(self, x: Float[Array, "n d"], state: PyTree = None) -> float:
+        """max_i ‖a‖‖φ(Wx_i)‖/√m (Cauchy-Schwarz)."""
+        features = jnp.linalg.norm(self.activation(self.preactivations(x)), axis=1)
+        return float(jnp.linalg.norm(self.readout) * jnp.max(features) / jnp.sqrt(self.hidden.shape[0]))
+
     def preactivations(self, x: Float[Array, "n d"]) -> Float[Array, "n m"]:
         """w_rᵀx_i."""
         return jnp.matmul(x, self.hidden.T, precision=jax.lax.Precision.HIGHEST)

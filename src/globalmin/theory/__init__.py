@@ -1,0 +1,9 @@
+from .certificate import AbstractCertificate as AbstractCertificate
+from .certificate import Evaluated as Evaluated
+from .certificate import Hypothesis as Hypothesis
+from .certificate import Promise as Promise
+from .certificate import Verdict as Verdict
+from .errata import ERRATA as ERRATA
+from .errata import Erratum as Erratum
+from .kantorovich import Kantorovich as Kantorovich
+from .kantorovich import certify as certify

@@ -1,0 +1,150 @@
+"""A system: one architecture bound to its limit kernel, its theorems and what their proofs watch along a run."""
+
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from .._core import Estimate, linalg, numerics
+from ..activations import AbstractActivation
+from ..kernels import AbstractKernel
+from ..models import AbstractModel
+from ..theory import AbstractCertificate, Kantorovich, certify
+from ..theory.kantorovich import Block, Curvature
+from .iterate import Iterate
+
+
+class Limit(eqx.Module):
+    """The limit kernels of a system on its data, and the spectrum of the one that the theorems are about."""
+
+    name: str  # which kernel
+    matrices: dict[str, np.ndarray]
+    eigenvalues: np.ndarray  # ascending
+    error: float  # of every eigenvalue
+
+    @property
+    def lambda_min(self) -> Estimate:
+        """λ₀ of the theorems."""
+        return Estimate(float(self.eigenvalues[0]), self.error)
+
+    @property
+    def lambda_max(self) -> Estimate:
+        """Largest eigenvalue."""
+        return Estimate(float(self.eigenvalues[-1]), self.error)
+
+
+class Question(eqx.Module):
+    """What a theorem is asked about: the first iterate, the limit kernel, the step size and the failure probability."""
+
+    start: Iterate = eqx.field(static=True)
+    limit: Limit
+    width: int
+    step_size: float
+    delta: float
+    label_bound: float
+
+
+class AbstractSystem(eqx.Module):
+    """One architecture with its paper. Subclasses are what `globalmin systems` lists."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    paper: ClassVar[str]
+    kernel_name: ClassVar[str]  # the limit kernel whose λ_min the theorems ask for
+    theorems_listed: ClassVar[tuple[str, ...]]
+    figures: ClassVar[tuple[str, ...]] = ()
+    row_norm: ClassVar[str]  # the norm of an input row that the theorems assume, "unit" or "sqrt-d"
+    options: ClassVar[tuple[str, ...]] = ("activation",)  # the fields a user sets
+
+    activation: eqx.AbstractVar[AbstractActivation]
+
+    @abstractmethod
+    def init(self, dimension: int, width: int, *, key: PRNGKeyArray, dtype=jnp.float64) -> AbstractModel:
+        """A network with the paper's initialisation."""
+
+    @abstractmethod
+    def kernel(self) -> AbstractKernel:
+        """The limit kernel at infinite width."""
+
+    @abstractmethod
+    def theorems(self, question: Question) -> tuple[AbstractCertificate, ...]:
+        """The published theorems about this system, evaluated; printed and corrected."""
+
+    @abstractmethod
+    def curvature(self, iterate: Iterate) -> tuple[list[Block], Curvature | None, str]:
+        """What the Kantorovich certificate needs: blocks, Λ on a ball, and in words what is missing."""
+
+    @abstractmethod
+    def watch(self, iterate: Iterate, start: Iterate) -> dict[str, float]:
+        """The quantities of this system's proofs at an iterate, by their trajectory names."""
+
+    def iterate(self, model: AbstractModel, x, y, state=None) -> Iterate:
+        """The model on its data, for certificates and monitors."""
+        return Iterate(model, x, y, state)
+
+    def limit(self, x: Float[Array, "n d"]) -> Limit:
+        """Limit kernels on the data with the spectrum of the theorems' one."""
+        kernel = self.kernel()
+        matrices = {name: np.asarray(matrix) for name, matrix in kernel(x).items()}
+        values, error = linalg.eigenvalues(matrices[self.kernel_name], entry_error=kernel.entry_error(x))
+        return Limit(self.kernel_name, matrices, values, error)
+
+    def kantorovich(
+        self, iterate: Iterate, step_size: float | None, *, width: int, epoch: int = 0
+    ) -> tuple[Kantorovich, Kantorovich]:
+        """The certificate at an iterate: for gradient descent with that step size, and for gradient flow."""
+        blocks, curvature, missing = self.curvature(iterate)
+        keywords = {"missing": missing, "width": width, "epoch": epoch}
+        return (
+            certify(iterate.rho, blocks, curvature, step_size=step_size, **keywords),
+            certify(iterate.rho, blocks, curvature, flow=True, **keywords),
+        )
+
+    def monitor(self, iterate: Iterate, start: Iterate) -> dict[str, float]:
+        """Every monitored quantity: the common ones and this system's own."""
+        difference = jax.tree.map(
+            lambda a, b: jnp.sum((a - b) ** 2),
+            eqx.filter(iterate.model, eqx.is_inexact_array),
+            eqx.filter(start.model, eqx.is_inexact_array),
+        )
+        return {
+            "loss": iterate.loss,
+            "lambda_min": iterate.lambda_min.value,
+            "lambda_max": iterate.lambda_max.value,
+            "gram_drift": linalg.spectral_norm(iterate.gram - start.gram).value,
+            "distance": float(jnp.sqrt(jax.tree.reduce(jnp.add, difference))),
+            **self.watch(iterate, start),
+        }
+
+    def describe(self) -> dict[str, Any]:
+        """The system's own settings, for the run's configuration."""
+        found: dict[str, Any] = {"system": self.name}
+        for option in self.options:
+            value = getattr(self, option)
+            found[option] = value.name if isinstance(value, AbstractActivation) else value
+        return found
+
+
+def full_block(iterate: Iterate, lipschitz) -> Block:
+    """The whole Jacobian as the block: σ₀² = λ_min(H)."""
+    return Block("all trained parameters", iterate.lambda_min.sqrt(), lipschitz)
+
+
+def full_curvature(iterate: Iterate, lipschitz, source: str) -> Curvature:
+    """‖J‖ from λ_max(H), with a proven Λ."""
+    return Curvature(iterate.lambda_max.sqrt(), lipschitz, source)
+
+
+def fourth_moment(rows: np.ndarray) -> float:
+    """An upper bound of sup over unit v of (Σ_i (x_i·v)⁴)^{1/2}: λ_max of the Hadamard square of X Xᵀ, its root.
+
+    Σ_i (x_iᵀPx_i)² is convex in P ≥ 0 of trace 1, so it is largest at rank one, and there it is at most
+    λ_max((XXᵀ)∘(XXᵀ)), the squared norm of the map P ↦ (x_iᵀPx_i)_i. Never above ‖X‖ max‖x_i‖.
+    """
+    products = rows @ rows.T
+    error = 2 * (rows.shape[1] + 1) * numerics.EPS * float(products.diagonal().max()) ** 2
+    return linalg.lambda_max(products**2, entry_error=error).sqrt().upper

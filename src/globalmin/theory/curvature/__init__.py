@@ -1,0 +1,2 @@
+from .equilibrium import EquilibriumCurvature as EquilibriumCurvature
+from .two_layer import TwoLayerCurvature as TwoLayerCurvature

@@ -1,0 +1,407 @@
+r"""The Kantorovich certificate: gradient descent from *these* weights converges to zero loss, or by what factor not.
+
+The project's own theorem; it asks for no width and no random initialisation, only for numbers of the iterate at hand.
+
+**Setting.** r = f − y, ρ₀ = ‖r(θ₀)‖, J = ∂f/∂θ. Take a block of columns J_* of J (some of the parameters, or all) with
+0 < σ₀ ≤ σ_min(J_*(θ₀)) and an increasing ψ with ‖J_*(θ₀ + d) − J_*(θ₀)‖ ≤ ψ(‖d‖), Ψ its integral. On the ball of radius R
+let ‖J(θ) − J(θ′)‖ ≤ Λ‖θ − θ′‖ and ‖J‖ ≤ β. Put
+
+    c = 1 − ηβ²/2 − ηΛρ₀/2   (gradient flow: c = 1, and neither Λ nor β is needed),
+    E(p) = σ₀ p − Ψ(p),   R_* = the smallest p with c E(p) = ρ₀,   σ_* = σ₀ − ψ(R_*).
+
+**Theorem.** If c > 0, such a p exists below the root of ψ = σ₀, and R_* ≤ R, then gradient descent with step size η has
+path length at most R_*, ‖r_{k+1}‖ ≤ (1 − cησ_*²)‖r_k‖, and it converges to a point of zero loss in the ball.
+
+With ψ(p) = Λ_* p the condition reads h = Λ_* ρ₀ / (c σ₀²) ≤ 1/2, Newton-Kantorovich's. For other ψ the same number is
+h = ρ₀ / (2 c max E). The proof is in docs/theory/kantorovich.md; the certificate asks for h < 1/2, strictly.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import equinox as eqx
+
+from .._core import Estimate
+from .certificate import AbstractCertificate, Hypothesis, Promise, Verdict
+
+RADIUS_MARGIN = 1.001  # the constants are taken on a ball this much larger than R_*, so that R_* ≤ R is strict
+
+
+class Block(eqx.Module):
+    """A lower bound on σ_min(J) near θ₀: σ_min(J_*) ≥ sigma − ψ(p), with ψ(p) = lipschitz(R) · p on the ball of radius R.
+
+    A richer ψ is given as `drift(p)` with its integral `drift_integral(p)`; both must be increasing and convex-integrable.
+    """
+
+    name: str
+    sigma: Estimate
+    lipschitz: Callable[[float], float] | None = None
+    drift: Callable[[float], float] | None = None
+    drift_integral: Callable[[float], float] | None = None
+
+    def psi(self, p: float, radius: float) -> float:
+        """ψ(p) for p ≤ radius."""
+        return self.drift(p) if self.drift is not None else self.lipschitz(radius) * p  # pyright: ignore
+
+    def psi_integral(self, p: float, radius: float) -> float:
+        """Ψ(p), the integral of ψ from 0."""
+        if self.drift_integral is not None:
+            return self.drift_integral(p)
+        return self.lipschitz(radius) * p * p / 2  # pyright: ignore[reportOptionalCall]
+
+
+class Curvature(eqx.Module):
+    """Bounds on the whole Jacobian over a ball: what a finite step needs beyond gradient flow.
+
+    `lipschitz(R)` is Λ on the ball of radius R, nondecreasing in R and infinite where nothing is proven;
+    `source` says which bound it is.
+    """
+
+    jacobian_norm: Estimate  # ‖J(θ₀)‖
+    lipschitz: Callable[[float], float]
+    source: str
+
+    def beta(self, radius: float) -> float:
+        """‖J‖ on the ball, from above."""
+        return self.jacobian_norm.upper + self.lipschitz(radius) * radius
+
+
+class Kantorovich(AbstractCertificate):
+    """The certificate's numbers at one iterate. Made by `certify`; `None` where a number does not exist.
+
+    `h` and everything after it belong to the pessimistic ends of the estimates, so that a verdict HOLDS is one for
+    every value inside them; `verdict` is UNDECIDED where only the optimistic ends pass.
+    """
+
+    source: ClassVar[str] = "globalmin, Kantorovich certificate (docs/theory/kantorovich.md)"
+    statement: ClassVar[str] = (
+        "from exactly these weights gradient descent converges to zero training loss, inside a ball and at a rate"
+    )
+
+    flow: bool
+    block: str | None
+    bound: str  # which proven bound on the change of the Jacobian was used
+    rho_0: float
+    sigma_0: float | None
+    lipschitz: float | None  # Λ_* of the block on the ball
+    curvature: float | None  # Λ of the whole Jacobian on the ball
+    beta: float | None
+    c: float | None
+    h: float | None
+    h_error: float
+    radius: float | None
+    sigma_star: float | None
+    step_size: float | None
+    largest_step_size: float | None
+    outcome: Verdict
+    reason: str  # which inequality failed, in words; "" if it holds
+    loss_0: float
+    width: int | None = None
+    epoch: int = 0
+
+    @property
+    def rate(self) -> float | None:
+        """Factor by which the residual shrinks at least: per step (descent) or per unit of time (flow)."""
+        if self.sigma_star is None:
+            return None
+        if self.flow:
+            return math.exp(-(self.sigma_star**2))
+        return 1 - self.c * self.step_size * self.sigma_star**2  # pyright: ignore
+
+    @property
+    def verdict(self) -> Verdict:
+        """HOLDS for all values inside the estimates, FAILS for none, else UNDECIDED."""
+        return self.outcome
+
+    @property
+    def needed(self) -> dict[str, float] | None:
+        """What would make it hold with these σ₀ and Λ: the residual, the share of the loss, the width (if Λ ~ m^{-1/2})."""
+        if self.outcome is Verdict.HOLDS or self.h is None or self.h <= 0 or not math.isfinite(self.h):
+            return None
+        needed = {"residual": self.rho_0 / (2 * self.h), "loss": self.loss_0 / (2 * self.h) ** 2, "factor": 2 * self.h}
+        if self.width is not None:
+            needed["width"] = float(math.ceil(self.width * (2 * self.h) ** 2))
+        if self.largest_step_size is not None:
+            needed["step_size"] = self.largest_step_size
+        return needed
+
+    def hypotheses(self) -> tuple[Hypothesis, ...]:
+        """σ₀ > 0, c > 0 and h < 1/2; a number that does not exist leaves its inequality undecided or failed in words."""
+        found = [Hypothesis.at_least("σ₀ > 0", self.sigma_0, 0.0, strict=True, note=self.block or self.reason)]
+        if not self.flow:
+            found.append(
+                Hypothesis.at_least(
+                    "c = 1 − ηβ²/2 − ηΛρ₀/2 > 0",
+                    -math.inf if self.curvature is None or math.isinf(self.curvature) else self.c,
+                    0.0,
+                    strict=True,
+                    note=self.bound,
+                )
+            )
+        h = math.inf if self.h is None else self.h
+        found.append(
+            Hypothesis.at_most("h = Λρ₀/(cσ₀²) < 1/2", h, 0.5, strict=True, error=self.h_error, note=self.reason)
+        )
+        return tuple(found)
+
+    def promises(self) -> tuple[Promise, ...]:
+        """Loss under its envelope, λ_min of the Gram above σ_*², distance inside R_*; empty unless it holds."""
+        if self.outcome is not Verdict.HOLDS or self.radius is None or self.sigma_star is None:
+            return ()
+        shrink = self.rate**2  # pyright: ignore[reportOptionalOperand]
+        return (
+            Promise("certified loss", "loss", "<=", self.loss_0, shrink, self.epoch),
+            Promise("λ_min of the tangent kernel ≥ σ_*²", "lambda_min", ">=", self.sigma_star**2, start=self.epoch),
+            Promise("path from the certified iterate ≤ R_*", "path_since_start", "<=", self.radius, start=self.epoch),
+        )
+
+    def sentence(self) -> str:
+        """What was proven, in words; or what is missing."""
+        if self.outcome is Verdict.HOLDS and self.flow:
+            return (
+                "from these weights gradient flow reaches zero training loss; the residual falls at least as "
+                f"exp(−{self.sigma_star**2:.4g} t), and the limit lies within {self.radius:.4g} of here"  # pyright: ignore
+            )
+        if self.outcome is Verdict.HOLDS:
+            return (
+                f"from these weights gradient descent with step size {self.step_size:.4g} reaches zero training loss; the "
+                f"loss falls at least by the factor {self.rate**2:.6g} per step, and the limit lies within "  # pyright: ignore
+                f"{self.radius:.4g} of here"
+            )
+        return f"silent: {self.reason}" if self.reason else "silent"
+
+    def advice(self) -> list[str]:
+        """The ways out, with numbers, when it does not hold."""
+        needed = self.needed
+        if needed is None:
+            return []
+        ways = [
+            f"train until the residual is {needed['residual']:.3g} (now {self.rho_0:.3g}), that is until the loss is "
+            f"{needed['loss']:.3g} (now {self.loss_0:.3g})"
+        ]
+        if "width" in needed:
+            ways.append(f"widen to about m = {needed['width']:.3g} (now {self.width}), if Λ falls as m^(−1/2)")
+        if "step_size" in needed:
+            ways.append(f"lower the step size to {needed['step_size']:.3g}")
+        ways.append("centre the output (train f − f at initialisation), or choose an activation with a smaller sup|φ″|")
+        return ways
+
+    def summary(self) -> dict[str, Any]:
+        """The object `kantorovich` of the command line's JSON."""
+        return {
+            "verdict": self.outcome.value,
+            "h": self.h,
+            "sigma_0": self.sigma_0,
+            "lambda": self.lipschitz,
+            "rho_0": self.rho_0,
+            "radius": self.radius,
+            "rate": self.rate,
+            "step_size": self.step_size,
+            "needed": self.needed,
+            "largest_step_size": self.largest_step_size,
+            "flow": self.flow,
+            "block": self.block,
+            "bound": self.bound,
+            "beta": self.beta,
+            "c": self.c,
+            "sigma_star": self.sigma_star,
+            "epoch": self.epoch,
+            "statement": self.sentence(),
+            "advice": self.advice(),
+        }
+
+
+class _Attempt(eqx.Module):
+    """One evaluation of the theorem for one block and one step size."""
+
+    block: str
+    sigma: float
+    lipschitz: float
+    curvature: float | None
+    beta: float | None
+    c: float
+    h: float
+    radius: float | None
+    sigma_star: float | None
+
+    @property
+    def holds(self) -> bool:
+        return self.radius is not None
+
+
+def certify(
+    rho: Estimate,
+    blocks: Sequence[Block],
+    curvature: Curvature | None,
+    *,
+    step_size: float | None = None,
+    flow: bool = False,
+    missing: str = "",
+    width: int | None = None,
+    epoch: int = 0,
+) -> Kantorovich:
+    """Evaluate the theorem at an iterate and return the best certificate over the blocks.
+
+    **Arguments:**
+
+    - `rho`: ‖f(X) − y‖ with its error.
+    - `blocks`: lower bounds on σ_min(J); the one with the smallest h is taken.
+    - `curvature`: Λ and β of the whole Jacobian; `None` where none is proven (ReLU), then only `flow` can hold.
+    - `step_size`: the η of the theorem. `None`: the largest η for which it holds is found by bisection.
+    - `flow`: gradient flow instead of gradient descent.
+    - `missing`: why `blocks` or `curvature` is missing, in words.
+    - `width`, `epoch`: for the advice and for the promises.
+
+    **Returns:** a `Kantorovich`, whatever the outcome.
+
+    **Source:** docs/theory/kantorovich.md (Theorem K; Theorem C for the richer ψ).
+    """
+    loss = rho.value * rho.value / 2  # not `**`, which raises where the product is inf
+    if not blocks or (curvature is None and not flow):
+        return Kantorovich(
+            flow=flow, block=None, bound="none", rho_0=rho.value, sigma_0=blocks[0].sigma.value if blocks else None,
+            lipschitz=None, curvature=None, beta=None, c=None, h=None, h_error=0.0, radius=None, sigma_star=None,
+            step_size=step_size, largest_step_size=None, outcome=Verdict.FAILS,
+            reason=missing or "no proven bound on the change of the Jacobian", loss_0=loss, width=width, epoch=epoch,
+        )  # fmt: skip
+
+    largest = None if flow else _largest_step(rho, blocks, curvature, pessimistic=True)
+    eta = step_size if step_size is not None else largest
+    if eta is None and not flow:  # no step size serves: show the limit η → 0, which is the flow's h
+        eta = 0.0
+    attempt = _best(rho, blocks, curvature, eta, pessimistic=True)
+    hopeful = _best(rho, blocks, curvature, eta, pessimistic=False)
+    found = attempt.holds and (flow or (eta is not None and eta > 0))
+    outcome = Verdict.HOLDS if found else Verdict.UNDECIDED if hopeful.holds and (flow or eta) else Verdict.FAILS
+    return Kantorovich(
+        flow=flow,
+        block=attempt.block,
+        bound="gradient flow: only the block's ψ is needed" if flow or curvature is None else curvature.source,
+        rho_0=rho.value,
+        sigma_0=attempt.sigma,
+        lipschitz=attempt.lipschitz,
+        curvature=attempt.curvature,
+        beta=attempt.beta,
+        c=attempt.c,
+        h=attempt.h,
+        h_error=abs(attempt.h - hopeful.h) if math.isfinite(attempt.h) and not found else 0.0,
+        radius=attempt.radius,
+        sigma_star=attempt.sigma_star,
+        step_size=None if flow else eta,
+        largest_step_size=largest,
+        outcome=outcome,
+        reason="" if found else _reason(attempt, eta, largest, flow),
+        loss_0=loss,
+        width=width,
+        epoch=epoch,
+    )
+
+
+def _best(rho, blocks, curvature, eta: float | None, *, pessimistic: bool) -> _Attempt:
+    """The block with the smallest h. `eta` None stands for gradient flow."""
+    attempts = [_attempt(rho, block, curvature, eta, pessimistic=pessimistic) for block in blocks]
+    return min(attempts, key=lambda a: (not a.holds, a.h))
+
+
+def _attempt(
+    rho: Estimate, block: Block, curvature: Curvature | None, eta: float | None, *, pessimistic: bool
+) -> _Attempt:
+    sigma = block.sigma.lower if pessimistic else block.sigma.upper
+    rho_0 = rho.upper if pessimistic else max(rho.lower, 0.0)
+
+    def failed(radius, c, h):
+        lam = None if curvature is None or eta is None else curvature.lipschitz(radius)
+        beta = None if curvature is None or eta is None else curvature.beta(radius)
+        return _Attempt(block.name, sigma, _slope(block, radius), lam, beta, c, h, None, None)
+
+    if not sigma > 0:
+        return failed(0.0, 1.0, math.inf)
+    radius = RADIUS_MARGIN * rho_0 / sigma
+    # R and the constants on its ball depend on each other. Every R tried is at most RADIUS_MARGIN times the smallest one
+    # that can serve, and the constants only grow with R, so a failure on the way is a failure for good.
+    for _ in range(200):
+        c, lam, beta = 1.0, None, None
+        if eta is not None and curvature is not None:
+            lam, beta = curvature.lipschitz(radius), curvature.beta(radius)
+            c = 1 - eta * (beta**2 + lam * rho_0) / 2 if math.isfinite(beta) else -math.inf
+        top = _turning_point(block, sigma, radius)
+        height = sigma * top - block.psi_integral(top, radius) if math.isfinite(top) else math.inf
+        h = math.inf if c <= 0 else rho_0 / (2 * c * height)
+        if not c > 0 or not h < 0.5:
+            return failed(radius, c, h)
+        r_star = _smallest_radius(block, sigma, radius, rho_0 / c, top)
+        if r_star <= radius:
+            sigma_star = sigma - block.psi(r_star, radius)
+            return _Attempt(block.name, sigma, _slope(block, radius), lam, beta, c, h, r_star, sigma_star)
+        radius = RADIUS_MARGIN * r_star
+    return failed(radius, c, h)
+
+
+def _slope(block: Block, radius: float) -> float:
+    """Λ_* to report: the Lipschitz constant on the ball, or the mean slope of a general ψ."""
+    if block.lipschitz is not None:
+        return block.lipschitz(radius)
+    return block.psi(radius, radius) / radius if radius > 0 else block.psi(1e-9, 1e-9) / 1e-9
+
+
+def _turning_point(block: Block, sigma: float, radius: float) -> float:
+    """Root of ψ = σ, rounded down: E increases up to there."""
+    if block.lipschitz is not None and block.drift is None:
+        slope = block.lipschitz(radius)
+        return sigma / slope if slope > 0 else math.inf
+    low, high = 0.0, 1.0
+    while block.psi(high, high) < sigma and high < 1e300:
+        low, high = high, 2 * high
+    return _bisect(lambda p: block.psi(p, p) < sigma, low, high)[0]
+
+
+def _smallest_radius(block: Block, sigma: float, radius: float, target: float, top: float) -> float:
+    """Smallest p with σp − Ψ(p) ≥ target, rounded up and checked by that very inequality."""
+    if block.lipschitz is not None and block.drift is None:
+        # The stable form of (σ − √(σ² − 2Λ·target))/Λ, right for Λ = 0 too; nudged up past its own rounding.
+        root = math.sqrt(max(sigma**2 - 2 * block.lipschitz(radius) * target, 0.0))
+        p = 2 * target / (sigma + root) * (1 + 1e-12)
+        return min(p, top)
+    return _bisect(lambda p: sigma * p - block.psi_integral(p, radius) < target, 0.0, top)[1]
+
+
+def _bisect(below: Callable[[float], bool], low: float, high: float) -> tuple[float, float]:
+    """Ends of the last interval in which `below` changes from true to false."""
+    for _ in range(200):
+        middle = (low + high) / 2
+        if middle in (low, high):
+            break
+        low, high = (middle, high) if below(middle) else (low, middle)
+    return low, high
+
+
+def _largest_step(rho, blocks, curvature, *, pessimistic: bool) -> float | None:
+    """Largest η for which the theorem holds, to three digits and rounded down; `None` if none does."""
+    ceiling = 2 / curvature.jacobian_norm.upper**2 if curvature.jacobian_norm.upper > 0 else 1.0
+
+    def holds(log_eta):
+        return _best(rho, blocks, curvature, ceiling * math.exp(log_eta), pessimistic=pessimistic).holds
+
+    if not _best(rho, blocks, curvature, ceiling * 1e-12, pessimistic=pessimistic).holds:
+        return None
+    low, _ = _bisect_steps(holds, math.log(1e-12), 0.0)
+    return ceiling * math.exp(low)
+
+
+def _bisect_steps(holds: Callable[[float], bool], low: float, high: float) -> tuple[float, float]:
+    while high - low > 1e-3:
+        middle = (low + high) / 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low, high
+
+
+def _reason(attempt: _Attempt, eta: float | None, largest: float | None, flow: bool) -> str:
+    if not attempt.sigma > 0:
+        return "the tangent kernel is not shown positive definite (σ₀ = 0 within its error)"
+    if not flow and eta and attempt.c <= 0:
+        low = f"; it would hold at step size {largest:.3g}" if largest else ""
+        return f"the step size {eta:.3g} is too large for the curvature on the ball (c ≤ 0){low}"
+    if not flow and eta and largest:
+        return f"the step size {eta:.3g} is too large; it would hold at step size {largest:.3g}"
+    return f"h = {attempt.h:.3g} where less than 1/2 is needed: missed by a factor of {2 * attempt.h:.3g}"

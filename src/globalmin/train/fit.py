@@ -1,0 +1,250 @@
+"""Certificate before, monitors during, verdict after: one training run of a system on data."""
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from .._core import numerics
+from ..models import AbstractModel
+from ..systems import AbstractSystem, Iterate, Limit, Question
+from ..theory import Evaluated, Kantorovich, Verdict
+from . import verify
+from .descent import CHUNK, DescentState, Records, descend, scalars, stable_step_size, start
+from .flow import integrate
+from .monitors import schedule
+
+StepSize = float | Literal["auto", "certified"]
+Method = Literal["descent", "flow"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """A run before its first epoch: the network, the data, the resolved step size and every certificate."""
+
+    system: AbstractSystem
+    x: Float[Array, "n d"]
+    y: Float[Array, " n"]
+    width: int
+    epochs: int
+    method: Method
+    step_size: float  # of descent; for flow the length of an epoch in time
+    step_size_from: str  # in words, where it came from
+    looks: np.ndarray  # epochs at which the monitors are computed
+    dtype: Any
+    state: DescentState
+    start: Iterate
+    limit: Limit | None
+    theorems: tuple[Evaluated, ...]
+    kantorovich: tuple[Kantorovich, Kantorovich]  # descent with this step size, flow
+
+
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """What a run has reached at one monitored epoch."""
+
+    epoch: int
+    quantities: dict[str, float]
+    state: DescentState
+    kantorovich: tuple[Kantorovich, Kantorovich]
+    message: str  # "" while the run goes on; why it stopped otherwise
+
+
+@dataclasses.dataclass
+class Log:
+    """Everything recorded so far; what a checkpoint keeps beside the state."""
+
+    records: list[Records] = dataclasses.field(default_factory=list)
+    looks: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    certified: Kantorovich | None = None  # the first that holds for the run's own method and step size
+    flow_certified: Kantorovich | None = None
+    message: str = ""
+
+
+def prepare(
+    system: AbstractSystem,
+    x: Float[Array, "n d"],
+    y: Float[Array, " n"],
+    *,
+    width: int,
+    epochs: int,
+    key: Array | None = None,
+    model: AbstractModel | None = None,
+    step_size: StepSize = "auto",
+    method: Method = "descent",
+    looks: int = 40,
+    delta: float = 0.1,
+    label_bound: float | None = None,
+    dtype: Any = jnp.float64,
+) -> Prepared:
+    """Initialise, choose the step size, and evaluate every theorem and the Kantorovich certificate at epoch 0.
+
+    **Arguments:**
+
+    - `x`, `y`: float64; inputs as rows, one label each.
+    - `key` for the paper's initialisation, or a `model` to start from.
+    - `step_size`: η of L = ½‖u − y‖² (a sum), or "auto" (1/λ_max of the tangent kernel at the start), or "certified" (the
+      largest one for which the Kantorovich certificate holds at the start; `ValueError` if none does).
+    - `method`: "descent", or "flow", where an epoch lasts `step_size` units of time.
+    - `delta`: failure probability over the initialisation in the published theorems.
+    - `dtype`: of training only; kernels, Gram matrices and verdicts are float64.
+
+    **Raises:** `ValueError` for bad data, counts or step sizes.
+    """
+    x = numerics.check_inputs(x)
+    y = numerics.check_labels(y, len(x))
+    numerics.check_count("width", width)
+    numerics.check_count("epochs", epochs)
+    if not 0 < delta < 1:
+        raise ValueError(f"delta: a probability strictly between 0 and 1 expected, {delta} came")
+    if model is None:
+        if key is None:
+            raise ValueError("key or model expected, neither came: pass key=jax.random.key(seed)")
+        model = system.init(x.shape[1], width, key=key, dtype=dtype)
+    state = start(model, x.astype(dtype))
+    first = system.iterate(model, x, y)
+    if not np.isfinite(first.outputs).all():
+        raise ValueError("the first outputs are NaN or infinite: look for huge values in the data or the weights")
+    eta, origin = _step_size(system, first, step_size, method, width)
+    limit = system.limit(x)
+    question = Question(first, limit, width, eta, delta, label_bound or float(np.abs(np.asarray(y)).max()))
+    return Prepared(
+        system=system,
+        x=x,
+        y=y,
+        width=width,
+        epochs=epochs,
+        method=method,
+        step_size=eta,
+        step_size_from=origin,
+        looks=schedule(epochs, looks),
+        dtype=dtype,
+        state=state,
+        start=first,
+        limit=limit,
+        theorems=tuple(t.evaluate() for t in system.theorems(question)),
+        kantorovich=system.kantorovich(first, None if method == "flow" else eta, width=width),
+    )
+
+
+def _step_size(system, first: Iterate, step_size: StepSize, method: Method, width: int) -> tuple[float, str]:
+    top = first.lambda_max.value
+    if isinstance(step_size, int | float) and not isinstance(step_size, bool):
+        if not (math.isfinite(step_size) and step_size > 0):
+            raise ValueError(f"step_size: a positive number expected, {step_size} came")
+        if method == "descent" and step_size * top >= 2:
+            raise ValueError(
+                f"step_size: less than 2/λ_max = {2 / top:.4g} expected (beyond it descent leaves every minimum), "
+                f"{step_size:.4g} came; 'auto' takes {stable_step_size(top):.4g}"
+            )
+        return float(step_size), "given"
+    if step_size == "auto":
+        return stable_step_size(top), "1 / λ_max of the tangent kernel at epoch 0"
+    if step_size == "certified":
+        best, _ = system.kantorovich(first, None, width=width)
+        if best.outcome is not Verdict.HOLDS or best.step_size is None:
+            raise ValueError(
+                f"step_size 'certified': the Kantorovich certificate does not hold at epoch 0 ({best.reason}); "
+                "use 'auto' and watch for the epoch at which it first holds"
+            )
+        return best.step_size, "the largest for which the Kantorovich certificate holds at epoch 0"
+    raise ValueError(f"step_size: a number, 'auto' or 'certified' expected, {step_size!r} came")
+
+
+def run(prepared: Prepared, log: Log, state: DescentState | None = None) -> Iterator[Look]:
+    """Train, and yield at every monitored epoch; `log` grows on the way. `state` and its `log` resume a run.
+
+    Between two yields nothing is pending: stop consuming, or raise in the consumer, and what was yielded is whole.
+    """
+    p = prepared
+    x, y = p.x.astype(p.dtype), p.y.astype(p.dtype)
+    advance = integrate if p.method == "flow" else None
+    state = p.state if state is None else state
+    looked = {int(q["epoch"]) for q in log.looks}
+    for epoch in p.looks:
+        message = ""
+        while state.epoch < epoch and not message:
+            state, records = descend(state, x, y, p.step_size, min(int(epoch) - state.epoch, CHUNK), advance)
+            log.records.append(records)
+            message = records.message
+        if state.epoch in looked and not message:
+            continue
+        look = _look(p, log, state, message)
+        looked.add(look.epoch)
+        yield look
+        if message:
+            return
+
+
+def _look(p: Prepared, log: Log, state: DescentState, message: str) -> Look:
+    iterate = p.start if state.epoch == 0 else p.system.iterate(state.model, p.x, p.y, state.solver or None)
+    quantities = {"epoch": float(state.epoch), **p.system.monitor(iterate, p.start)}
+    quantities["lambda_min_error"] = iterate.lambda_min.error
+    eta = None if p.method == "flow" else p.step_size
+    certificates = p.system.kantorovich(iterate, eta, width=p.width, epoch=state.epoch)
+    own = certificates[1] if p.method == "flow" else certificates[0]
+    quantities["kantorovich_h"] = math.nan if own.h is None else own.h
+    quantities["kantorovich_flow_h"] = math.nan if certificates[1].h is None else certificates[1].h
+    if log.certified is None and own.outcome is Verdict.HOLDS:
+        log.certified = own
+    if log.flow_certified is None and certificates[1].outcome is Verdict.HOLDS:
+        log.flow_certified = certificates[1]
+    log.looks.append(quantities)
+    log.message = message
+    return Look(state.epoch, quantities, state, certificates, message)
+
+
+def trajectory(prepared: Prepared, log: Log) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """The looks and the per-epoch records as arrays; each with its `epoch`, the looks with the bounds laid beside."""
+    names = dict.fromkeys(name for look in log.looks for name in look)
+    looks = {name: np.array([look.get(name, np.nan) for look in log.looks]) for name in names}
+    looks["epoch"] = looks.get("epoch", np.zeros(0)).astype(int)
+    steps = scalars(log.records)
+    if "loss" in steps:
+        lengths = prepared.step_size * steps["gradient_norm"].astype(float)
+        steps["path_length"] = np.concatenate([[0.0], np.cumsum(lengths)[:-1]]) if lengths.size else lengths
+    for evaluated in prepared.theorems:
+        for promise in evaluated.promises:
+            if promise.quantity == "loss" and "bound" not in looks and promise.conclusion:
+                looks["bound"] = _bound(promise, looks["epoch"], prepared)
+    if log.certified is not None:
+        loss = next(q for q in log.certified.promises() if q.quantity == "loss")
+        looks["kantorovich_bound"] = _bound(loss, looks["epoch"], prepared)
+    return looks, steps
+
+
+def _bound(promise, epochs: np.ndarray, prepared: Prepared) -> np.ndarray:
+    bounds = promise.limit * promise.factor ** (epochs - promise.start).astype(float)
+    return np.where(epochs >= promise.start, bounds, np.nan)
+
+
+def conclude(prepared: Prepared, log: Log) -> dict[str, Any]:
+    """The verdict after the run: every promise of every certificate held against what was recorded."""
+    looks, steps = trajectory(prepared, log)
+    p = prepared
+    eps = float(jnp.finfo(p.dtype).eps)
+    theta = np.sqrt(sum(float(np.sum(np.square(leaf))) for leaf in jax.tree.leaves(p.start.model)))
+    sigma = np.sqrt(max(np.min(looks["lambda_min"]), 0.0)) if "lambda_min" in looks else 0.0
+    floor = verify.residual_floor(eps, theta, p.step_size, sigma, p.start.rho.error * eps / numerics.EPS)
+    pairs = [(promise, t.source) for t in p.theorems for promise in t.promises]
+    if log.certified is not None:
+        pairs += [(promise, log.certified.source) for promise in log.certified.promises()]
+    checks = [
+        verify.lay_over(promise, source, *verify.series_of(promise.quantity, promise, looks, steps), floor)
+        for promise, source in pairs
+    ]
+    return {
+        "sentence": verify.sentence(checks),
+        "promises": [c.to_dict() for c in checks],
+        "residual_floor": floor,
+        "certified_epoch": None if log.certified is None else log.certified.epoch,
+        "certified": None if log.certified is None else log.certified.summary(),
+        "flow_certified_epoch": None if log.flow_certified is None else log.flow_certified.epoch,
+        "flow_certified": None if log.flow_certified is None else log.flow_certified.summary(),
+        "message": log.message,
+    }

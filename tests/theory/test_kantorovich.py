@@ -1,0 +1,228 @@
+"""The certificate attacked: where it says HOLDS, gradient descent must do what it says; just outside it must not say it."""
+
+import math
+
+import numpy as np
+import pytest
+from globalmin import Estimate
+from globalmin.theory import Verdict
+from globalmin.theory.curvature import TwoLayerCurvature
+from globalmin.theory.kantorovich import Block, Curvature, certify
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+
+class Tanh:
+    """A two-layer tanh network in NumPy, with its Jacobian by hand: shares no code with the library."""
+
+    bend = 4 / (3 * math.sqrt(3))
+
+    def __init__(self, seed, n, d, m, scale=1.0):
+        g = np.random.default_rng(seed)
+        self.x = g.standard_normal((n, d))
+        self.x /= np.linalg.norm(self.x, axis=1, keepdims=True)
+        self.w = scale * g.standard_normal((m, d))
+        self.a = g.choice([-1.0, 1.0], m)
+        self.y = g.standard_normal(n)
+
+    def outputs(self, w):
+        return np.tanh(self.x @ w.T) @ self.a / math.sqrt(len(self.a))
+
+    def jacobian(self, w):
+        slopes = (1 - np.tanh(self.x @ w.T) ** 2) * self.a / math.sqrt(len(self.a))
+        return (slopes[:, :, None] * self.x[:, None, :]).reshape(len(self.x), -1)
+
+    def lipschitz(self):
+        spread = math.sqrt(np.linalg.eigvalsh((self.x @ self.x.T) ** 2)[-1])
+        bound = TwoLayerCurvature(1.0, self.bend, 1.0, np.linalg.norm(self.x, 2), spread * (1 + 1e-12), len(self.a))
+        return bound.lipschitz
+
+    def certificate(self, w, step_size=None, **keywords):
+        s = singular_values(self.jacobian(w))
+        # Rounding of an SVD: a few eps of the norm.
+        error = 1e-13 * s[0]
+        rho = float(np.linalg.norm(self.outputs(w) - self.y))
+        block = Block("all", Estimate(float(s[-1]), error), self.lipschitz())
+        curvature = Curvature(Estimate(float(s[0]), error), self.lipschitz(), "test")
+        return certify(Estimate(rho, 1e-13), [block], curvature, step_size=step_size, **keywords)
+
+    def step(self, w, eta):
+        j, r = self.jacobian(w), self.outputs(w) - self.y
+        return w - eta * (j.T @ r).reshape(w.shape)
+
+
+def singular_values(j):
+    """All n of them: with fewer parameters than samples the last ones are 0."""
+    found = np.linalg.svd(j, compute_uv=False)
+    return np.concatenate([found, np.zeros(len(j) - len(found))])
+
+
+def run_to_certificate(net, eta_share, most=20_000):
+    """Plain descent until the certificate holds for its own step size."""
+    w = net.w
+    eta = eta_share / np.linalg.norm(net.jacobian(w), 2) ** 2
+    for k in range(most):
+        if k % 10 == 0:
+            certificate = net.certificate(w, eta)
+            if certificate.verdict is Verdict.HOLDS:
+                return w, eta, certificate
+        w = net.step(w, eta)
+    return w, eta, certificate
+
+
+def assert_promises_kept(net, w, eta, certificate, steps):
+    start, path = w, 0.0
+    rho = np.linalg.norm(net.outputs(w) - net.y)
+    for k in range(steps):
+        new = net.step(w, eta)
+        path += float(np.linalg.norm(new - w))
+        w, before, rho = new, rho, np.linalg.norm(net.outputs(new) - net.y)
+        if rho < 1e-11:  # below, rounding decides: the residual is a difference of numbers of order 1
+            break
+        assert rho <= certificate.rate * before * (1 + 1e-9), k
+        assert path <= certificate.radius * (1 + 1e-9), k
+        sigma = singular_values(net.jacobian(w))[-1]
+        assert sigma >= certificate.sigma_star * (1 - 1e-9), k
+    assert np.linalg.norm(w - start) <= certificate.radius
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(("n", "d", "m", "share"), [(3, 4, 60, 0.9), (5, 5, 200, 0.5), (2, 2, 30, 1.5)])
+def test_where_it_holds_descent_obeys(seed, n, d, m, share):
+    net = Tanh(seed, n, d, m)
+    w, eta, certificate = run_to_certificate(net, share)
+    assert certificate.verdict is Verdict.HOLDS, certificate.reason
+    assert_promises_kept(net, w, eta, certificate, 400)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    n=st.integers(1, 4),
+    d=st.integers(1, 4),
+    m=st.integers(1, 40),
+    scale=st.sampled_from([1e-3, 0.3, 1.0, 5.0]),
+    closeness=st.sampled_from([1e-8, 1e-3, 0.05, 0.3, 1.0]),
+)
+def test_random_problems_with_the_largest_step_it_allows(seed, n, d, m, scale, closeness):
+    """Labels near the outputs, so that some certify and some do not; the step size is the certificate's own limit."""
+    net = Tanh(seed, n, d, m, scale)
+    net.y = net.outputs(net.w) + closeness * net.y
+    certificate = net.certificate(net.w)
+    if certificate.verdict is Verdict.HOLDS:
+        assert_promises_kept(net, net.w, certificate.step_size, certificate, 60)
+
+
+def parabola(rho, step_size=None, **keywords):
+    """f(θ) = θ − θ²/2 from θ = 0, σ₀ = Λ = 1: its values end at 1/2, so a zero of f − ρ exists up to ρ = 1/2 only."""
+    block = Block("θ", Estimate(1.0), lambda radius: 1.0)
+    return certify(
+        Estimate(rho), [block], Curvature(Estimate(1.0), lambda radius: 1.0, "exact"), step_size=step_size, **keywords
+    )
+
+
+def test_just_outside_one_half_there_is_no_zero_and_no_certificate():
+    assert parabola(0.5 * (1 + 1e-9), flow=True).verdict is Verdict.FAILS
+    assert parabola(0.5, flow=True).verdict is Verdict.FAILS  # h < 1/2 is strict
+    inside = parabola(0.5 * (1 - 1e-9), flow=True)
+    assert inside.verdict is Verdict.HOLDS
+    # The zero nearest to 0 is 1 − √(1 − 2ρ), which is R_* exactly.
+    assert inside.radius == pytest.approx(1 - math.sqrt(1 - 2 * inside.rho_0), rel=1e-6)
+
+
+def test_descent_on_the_parabola_at_the_largest_step():
+    certificate = parabola(0.3)
+    assert certificate.verdict is Verdict.HOLDS
+    theta, path = 0.0, 0.0
+    for _ in range(200):
+        residual = theta - theta**2 / 2 - 0.3
+        if abs(residual) < 1e-14:
+            break
+        new = theta - certificate.step_size * (1 - theta) * residual
+        path += abs(new - theta)
+        theta = new
+        now = abs(theta - theta**2 / 2 - 0.3)
+        assert now <= certificate.rate * abs(residual) + 1e-15
+    assert path <= certificate.radius
+    assert parabola(0.3, 1.05 * certificate.step_size).verdict is Verdict.FAILS
+
+
+def test_a_linear_model_needs_no_ball_constant():
+    """Λ = 0: R_* = ρ₀/(cσ₀), and every step size below 2/β² serves."""
+    block = Block("θ", Estimate(2.0), lambda radius: 0.0)
+    curvature = Curvature(Estimate(3.0), lambda radius: 0.0, "linear")
+    certificate = certify(Estimate(5.0), [block], curvature, step_size=0.1)
+    c = 1 - 0.1 * 9 / 2
+    assert certificate.verdict is Verdict.HOLDS
+    assert certificate.radius == pytest.approx(5 / (c * 2), rel=1e-9)
+    assert certificate.rate == pytest.approx(1 - c * 0.1 * 4, rel=1e-9)
+    assert certify(Estimate(5.0), [block], curvature, step_size=2 / 9).verdict is Verdict.FAILS
+
+
+def test_the_general_drift_agrees_with_the_lipschitz_form_and_with_a_cubic_one():
+    """Theorem C with ψ(p) = Λp is the theorem; with ψ(p) = p², σR − R³/3 = ρ by its own root."""
+    slope = 0.7
+    plain = certify(Estimate(0.4), [Block("a", Estimate(1.0), lambda r: slope)], None, flow=True)
+    rich = certify(
+        Estimate(0.4),
+        [Block("a", Estimate(1.0), drift=lambda p: slope * p, drift_integral=lambda p: slope * p * p / 2)],
+        None,
+        flow=True,
+    )
+    assert rich.verdict is plain.verdict is Verdict.HOLDS
+    assert rich.radius == pytest.approx(plain.radius, rel=1e-9)
+    assert rich.h == pytest.approx(plain.h, rel=1e-9)
+    cubic = certify(
+        Estimate(0.4),
+        [Block("a", Estimate(1.0), drift=lambda p: p * p, drift_integral=lambda p: p**3 / 3)],
+        None,
+        flow=True,
+    )
+    root = min(z.real for z in np.roots([-1 / 3, 0, 1, -0.4]) if z.real > 0)
+    assert cubic.radius == pytest.approx(root, rel=1e-9)
+    assert certify(
+        Estimate(2 / 3 * 1.001), [Block("a", Estimate(1.0), drift=lambda p: p * p, drift_integral=lambda p: p**3 / 3)],
+        None, flow=True,
+    ).verdict is Verdict.FAILS  # fmt: skip
+
+
+def test_the_best_block_is_taken():
+    weak = Block("weak", Estimate(1.0), lambda r: 10.0)
+    strong = Block("strong", Estimate(0.9), lambda r: 0.1)
+    certificate = certify(Estimate(0.3), [weak, strong], None, flow=True)
+    assert certificate.block == "strong"
+    assert certificate.verdict is Verdict.HOLDS
+
+
+def test_a_number_inside_its_error_is_undecided_not_held():
+    """h = 0.5 ± error: no verdict either way."""
+    block = Block("θ", Estimate(1.0, 0.05), lambda radius: 1.0)
+    certificate = certify(Estimate(0.48), [block], None, flow=True)
+    assert certificate.verdict is Verdict.UNDECIDED
+    assert certificate.hypotheses()[-1].verdict is Verdict.UNDECIDED
+    assert certificate.promises() == ()
+
+
+@pytest.mark.parametrize(
+    ("sigma", "rho"),
+    [(Estimate(0.0), 1.0), (Estimate(1e-8, 1e-7), 1.0), (Estimate(1.0), 1e300), (Estimate(1.0), math.inf)],
+)
+def test_degenerate_numbers_never_certify(sigma, rho):
+    certificate = certify(Estimate(rho), [Block("θ", sigma, lambda radius: 1.0)], None, flow=True)
+    assert certificate.verdict is not Verdict.HOLDS
+    assert certificate.sentence().startswith("silent")
+
+
+def test_nothing_proven_is_said_in_words():
+    certificate = certify(Estimate(1.0), [], None, missing="ReLU has no sup|φ″|")
+    assert certificate.verdict is Verdict.FAILS
+    assert "ReLU" in certificate.sentence()
+    assert certificate.summary()["h"] is None
+
+
+def test_what_is_needed_is_what_certifies():
+    """Scaled to the residual that the advice names (just inside it), the same constants hold."""
+    failed = parabola(0.8, flow=True)
+    needed = failed.needed["residual"]
+    assert parabola(needed * (1 - 1e-9), flow=True).verdict is Verdict.HOLDS
+    assert parabola(needed * (1 + 1e-9), flow=True).verdict is Verdict.FAILS
