@@ -1,0 +1,10 @@
+from . import assumptions as assumptions
+from . import preprocess as preprocess
+from . import synthetic as synthetic
+from .assumptions import check as check
+from .assumptions import geometry as geometry
+from .assumptions import require as require
+from .dataset import Dataset as Dataset
+from .loading import load as load
+from .loading import load_inputs as load_inputs
+from .loading import names as names
