@@ -1,3 +1,5 @@
+from . import du2019 as du2019
+from . import ling2023 as ling2023
 from .certificate import AbstractCertificate as AbstractCertificate
 from .certificate import Evaluated as Evaluated
 from .certificate import Hypothesis as Hypothesis
@@ -5,5 +7,6 @@ from .certificate import Promise as Promise
 from .certificate import Verdict as Verdict
 from .errata import ERRATA as ERRATA
 from .errata import Erratum as Erratum
+from .errata import erratum as erratum
 from .kantorovich import Kantorovich as Kantorovich
 from .kantorovich import certify as certify
