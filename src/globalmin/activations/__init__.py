@@ -1,0 +1,17 @@
+from .base import AbstractActivation as AbstractActivation
+from .base import Covariance as Covariance
+from .elu import Elu as Elu
+from .erf import Erf as Erf
+from .gelu import Gelu as Gelu
+from .numerical import Activation as Activation
+from .polynomial import Hermite as Hermite
+from .polynomial import Monomial as Monomial
+from .registry import get as get
+from .registry import names as names
+from .relu import LeakyRelu as LeakyRelu
+from .relu import Relu as Relu
+from .sigmoid import Sigmoid as Sigmoid
+from .silu import Silu as Silu
+from .sin import Sin as Sin
+from .softplus import Softplus as Softplus
+from .tanh import Tanh as Tanh
