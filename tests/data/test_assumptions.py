@@ -71,6 +71,12 @@ def test_ties_in_the_cosine_are_told_apart():
     assert [p.rows for p in close_pairs(x)] == [(0, 1), (0, 2), (1, 2)]
 
 
+def test_pairs_just_inside_the_limit_are_all_found():
+    # Their cosines exceed cos(1e-6) by 1e-19: rounding puts about half of the computed ones on the wrong side.
+    x = synthetic.nearly_parallel(200, 300, angle=1e-6 * (1 - 1e-7), seed=0)
+    assert [p.rows for p in close_pairs(x)] == [(k, k + 1) for k in range(0, 200, 2)]
+
+
 def test_orthogonal_rows_and_single_rows():
     pair = closest_pair(E)
     assert pair is not None
