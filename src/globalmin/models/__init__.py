@@ -1,4 +1,5 @@
 from .base import AbstractModel as AbstractModel
 from .base import Step as Step
 from .base import TangentBlock as TangentBlock
+from .equilibrium import Equilibrium as Equilibrium
 from .two_layer import TwoLayer as TwoLayer
