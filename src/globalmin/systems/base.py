@@ -43,9 +43,10 @@ class Question(eqx.Module):
     start: Iterate = eqx.field(static=True)
     limit: Limit
     width: int
-    step_size: float
+    step_size: float  # of descent; for flow the time that an epoch lasts
     delta: float
     label_bound: float
+    closest: tuple[float, int, int] | None  # smallest angle between the lines of two rows, and the rows
 
 
 class AbstractSystem(eqx.Module):
@@ -55,6 +56,7 @@ class AbstractSystem(eqx.Module):
     title: ClassVar[str]
     paper: ClassVar[str]
     kernel_name: ClassVar[str]  # the limit kernel whose λ_min the theorems ask for
+    kernel_options: ClassVar[tuple[str, ...]] = ()  # of the kernel alone, not of the network
     theorems_listed: ClassVar[tuple[str, ...]]
     figures: ClassVar[tuple[str, ...]] = ()
     row_norm: ClassVar[str]  # the norm of an input row that the theorems assume, "unit" or "sqrt-d"
@@ -67,8 +69,8 @@ class AbstractSystem(eqx.Module):
         """A network with the paper's initialisation."""
 
     @abstractmethod
-    def kernel(self) -> AbstractKernel:
-        """The limit kernel at infinite width."""
+    def kernel(self, *, depth: int | None = None, **options: float) -> AbstractKernel:
+        """The limit kernel at infinite width; `options` are those of `kernel_options`."""
 
     @abstractmethod
     def theorems(self, question: Question) -> tuple[AbstractCertificate, ...]:
@@ -90,7 +92,7 @@ class AbstractSystem(eqx.Module):
         """Limit kernels on the data with the spectrum of the theorems' one."""
         kernel = self.kernel()
         matrices = {name: np.asarray(matrix) for name, matrix in kernel(x).items()}
-        values, error = linalg.eigenvalues(matrices[self.kernel_name], entry_error=kernel.entry_error(x))
+        values, error = linalg.eigenvalues(matrices[self.kernel_name], entry_error=kernel.entry_error(x)[self.kernel_name])
         return Limit(self.kernel_name, matrices, values, error)
 
     def kantorovich(
@@ -119,6 +121,11 @@ class AbstractSystem(eqx.Module):
             "distance": float(jnp.sqrt(jax.tree.reduce(jnp.add, difference))),
             **self.watch(iterate, start),
         }
+
+    def refuse_depth(self, depth: int | None) -> None:
+        """Raise `ValueError` if a depth came for a system that has none."""
+        if depth is not None:
+            raise ValueError(f"depth: none expected, {self.name} has a fixed depth; {depth} came; leave it out")
 
     def describe(self) -> dict[str, Any]:
         """The system's own settings, for the run's configuration."""

@@ -10,21 +10,24 @@ from jaxtyping import PyTree
 
 from .. import gram
 from .._core import Estimate, linalg, numerics
-from ..models import AbstractModel
+from ..models import AbstractModel, TangentBlock
 
 
 class Iterate:
     """A network on its data, with what the theorems and the monitors ask of the pair; lazily, and nothing twice.
 
     The parameters are cast to float64: a run in float32 is judged on the very numbers it reached.
-    `solve_error` bounds the relative error of an inner solve (equilibria), 0 for a network without one.
     """
 
-    def __init__(self, model: AbstractModel, x, y, state: PyTree = None, solve_error: float = 0.0):
+    def __init__(self, model: AbstractModel, x, y, state: PyTree = None):
         self.model = in_float64(model)
         self.x, self.y = x, y
         self.state = None if state is None else in_float64(state)
-        self.solve_error = solve_error
+
+    @property
+    def solve_error(self) -> float:
+        """Bound on the relative error of the tangent factors from an inner solve; 0 without one."""
+        return 0.0
 
     @cached_property
     def outputs(self) -> np.ndarray:
@@ -42,9 +45,14 @@ class Iterate:
         return float(self.residual @ self.residual) / 2
 
     @cached_property
+    def blocks(self) -> dict[str, TangentBlock]:
+        """Per-sample gradients of each trained block in factored form."""
+        return _blocks(self.model, self.x, self.state)
+
+    @cached_property
     def block_grams(self) -> dict[str, np.ndarray]:
         """Each trained block's share of the tangent kernel."""
-        return {k: np.asarray(g) for k, g in gram.block_grams(self.model, self.x, self.state).items()}
+        return {name: np.asarray(_block_gram(block)) for name, block in self.blocks.items()}
 
     @cached_property
     def gram(self) -> np.ndarray:
@@ -57,13 +65,8 @@ class Iterate:
         An inner product of length p is off by p eps ‖l_i‖‖l_j‖, the Hadamard product adds both lengths; by
         Cauchy-Schwarz no entry exceeds the largest diagonal one. A relative error δ of the factors counts 4δ.
         """
-        length = sum(s.shape[-1] for s in self._sides[name]) + 2
+        length = self.blocks[name].left.shape[-1] + self.blocks[name].right.shape[-1] + 2
         return (length * numerics.EPS + 4 * self.solve_error) * float(self.block_grams[name].diagonal().max())
-
-    @cached_property
-    def _sides(self):
-        shapes = eqx.filter_eval_shape(lambda m, x, s: m.tangent_blocks(x, s), self.model, self.x, self.state)
-        return {name: (block.left, block.right) for name, block in shapes.items()}
 
     @property
     def entry_error(self) -> float:
@@ -108,3 +111,11 @@ def in_float64(tree: PyTree) -> PyTree:
 @eqx.filter_jit
 def _outputs(model, x, state):
     return model.outputs(x, state)
+
+
+@eqx.filter_jit
+def _blocks(model, x, state):
+    return model.tangent_blocks(x, state)
+
+
+_block_gram = eqx.filter_jit(gram.block_gram)

@@ -7,25 +7,27 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from .._core import linalg
+from .._core import Estimate, linalg, numerics
 from ..activations import AbstractActivation
 from ..activations import get as activation_named
 from ..kernels import TwoLayerKernel
 from ..models import TwoLayer
-from ..theory import du2019
+from ..theory import AbstractCertificate, du2019
+from ..theory.curvature import TwoLayerCurvature
 from ..theory.kantorovich import Block, Curvature
 from .base import AbstractSystem, Question, fourth_moment, full_block, full_curvature
 from .iterate import Iterate
 
 
 class TwoLayerSystem(AbstractSystem):
-    """f(x) = m^{-1/2} Σ a_r φ(w_rᵀx) with W trained."""
+    """f(x) = m^{-1/2} Σ a_r φ(w_rᵀx) with W trained and a fixed."""
 
     name: ClassVar[str] = "two-layer"
     title: ClassVar[str] = "two-layer network, first layer trained"
     paper: ClassVar[str] = "Du, Zhai, Póczos, Singh, ICLR 2019; Du, thesis CMU-ML-19-102, chapter 2"
     kernel_name: ClassVar[str] = "h_infinity"
-    theorems_listed: ClassVar[tuple[str, ...]] = ("Theorem 2.1", "Theorem 2.2", "Theorem 2.3", "Kantorovich")
+    kernel_options: ClassVar[tuple[str, ...]] = ("weight_std", "bias_std")
+    theorems_listed: ClassVar[tuple[str, ...]] = ("Theorem 2.1", "Theorem 2.2", "Theorem 2.3", "Kantorovich (smooth φ)")
     figures: ClassVar[tuple[str, ...]] = ("du2019-fig2.1",)
     row_norm: ClassVar[str] = "unit"
 
@@ -35,6 +37,72 @@ class TwoLayerSystem(AbstractSystem):
         """w_r ~ N(0, I), a_r uniform on ±1."""
         return TwoLayer.init(dimension, width, self.activation, key=key, dtype=dtype)
 
-    def kernel(self) -> TwoLayerKernel:
-        """H^∞, NNGP and NTK."""
-        return TwoLayerKernel(self.activation)
+    def kernel(self, *, depth: int | None = None, **options: float) -> TwoLayerKernel:
+        """H^∞, NNGP and NTK; `weight_std` and `bias_std` as in the kernel."""
+        self.refuse_depth(depth)
+        return TwoLayerKernel(self.activation, **options)
+
+    def theorems(self, question: Question) -> tuple[AbstractCertificate, ...]:
+        """Theorems 2.1-2.3: corrected with explicit constants, and as printed."""
+        first = question.start
+        norms = np.linalg.norm(np.asarray(first.x), axis=1)
+        start = du2019.Start(
+            n=len(first.x),
+            width=question.width,
+            lambda_0=question.limit.lambda_min,
+            delta=question.delta,
+            label_bound=question.label_bound,
+            label_max=float(np.abs(np.asarray(first.y)).max()),
+            norm_deviation=float(np.abs(norms - 1).max()),
+            residual_0=first.rho,
+            activation=self.activation.name,
+        )
+        angle, pair = (np.pi / 2, None) if question.closest is None else (question.closest[0], question.closest[1:])
+        return (
+            du2019.PositiveLimit(
+                closest_angle=Estimate(angle, 4 * numerics.EPS),  # Kahan's form, a few eps
+                lambda_0=question.limit.lambda_min,
+                closest_pair=pair,
+                activation=self.activation.name,
+            ),
+            du2019.GradientDescent(start, question.step_size),
+            du2019.GradientFlow(start),
+            du2019.GradientDescentPrinted(start, question.step_size),
+            du2019.GradientFlowPrinted(start),
+        )
+
+    def curvature(self, iterate: Iterate) -> tuple[list[Block], Curvature | None, str]:
+        """Λ of the smooth network, for every ball; nothing for a φ without sup|φ″|."""
+        model = iterate.model
+        assert isinstance(model, TwoLayer)
+        phi = self.activation
+        if phi.curvature is None or phi.lipschitz is None:
+            return [], None, (
+                f"{phi.name} has no finite sup|φ″|, so its Jacobian has no Lipschitz constant, and with the read-out fixed "
+                "there is no other block; choose a smooth activation (softplus, tanh, erf, gelu)"
+            )  # fmt: skip
+        rows = np.asarray(iterate.x)
+        bound = TwoLayerCurvature(
+            slope=phi.lipschitz,
+            bend=phi.curvature,
+            readout_max=float(jnp.max(jnp.abs(model.readout))),
+            data_norm=linalg.spectral_norm(rows).upper,
+            fourth_moment=fourth_moment(rows),
+            width=len(model.readout),
+            train_readout=model.train_readout,
+        )
+        source = "Λ = sup|φ″| max|a| λ_max((XXᵀ)∘(XXᵀ))^{1/2} m^{-1/2}, for every ball"
+        return [full_block(iterate, bound.lipschitz)], full_curvature(iterate, bound.lipschitz, source), ""
+
+    def watch(self, iterate: Iterate, start: Iterate) -> dict[str, float]:
+        """Largest movement of a neuron, and the share of activation patterns that differ from the start's."""
+        now, first = iterate.model, start.model
+        assert isinstance(now, TwoLayer)
+        assert isinstance(first, TwoLayer)
+        moved = jnp.linalg.norm(now.hidden - first.hidden, axis=1)
+        patterns = (now.preactivations(iterate.x) >= 0) != (first.preactivations(iterate.x) >= 0)
+        return {
+            "movement": float(jnp.max(moved)),
+            "pattern_change": float(jnp.mean(patterns)),
+            "operator_norm": linalg.spectral_norm(np.asarray(now.hidden)).value,
+        }

@@ -72,7 +72,7 @@ class Hypothesis(eqx.Module):
     def verdict(self) -> Verdict:
         """HOLDS / FAILS outside the error bound, UNDECIDED inside it or where a side is missing or NaN."""
         slack = self.slack
-        if slack is None or math.isnan(slack) or math.isnan(self.error):
+        if slack is None or math.isnan(slack) or not math.isfinite(self.error):
             return Verdict.UNDECIDED
         strict = self.relation in ("<", ">")
         if slack > self.error or (slack == self.error and not strict):
@@ -142,6 +142,7 @@ class AbstractCertificate(eqx.Module):
 
     source: ClassVar[str]
     statement: ClassVar[str]
+    method: ClassVar[str] = "any"  # what its promises are about: "descent", "flow", or "any" of the two
     errata_ids: ClassVar[tuple[str, ...]] = ()
     assumed: ClassVar[str] = ""
 
@@ -169,6 +170,7 @@ class AbstractCertificate(eqx.Module):
             theorem=type(self).__name__,
             source=self.source,
             statement=self.statement,
+            method=self.method,
             assumed=self.assumed,
             errata_ids=self.errata_ids,
             verdict=worst([h.verdict for h in hypotheses]),
@@ -183,6 +185,7 @@ class Evaluated(eqx.Module):
     theorem: str
     source: str
     statement: str
+    method: str
     assumed: str
     errata_ids: tuple[str, ...]
     verdict: Verdict
@@ -195,6 +198,7 @@ class Evaluated(eqx.Module):
             "theorem": self.theorem,
             "source": self.source,
             "statement": self.statement,
+            "method": self.method,
             "assumed": self.assumed,
             "verdict": self.verdict.value,
             "meaning": self.verdict.meaning,

@@ -16,6 +16,7 @@ With ψ(p) = Λ_* p the condition reads h = Λ_* ρ₀ / (c σ₀²) ≤ 1/2, Ne
 h = ρ₀ / (2 c max E). The proof is in docs/theory/kantorovich.md; the certificate asks for h < 1/2, strictly.
 """
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
@@ -70,7 +71,7 @@ class Curvature(eqx.Module):
 class Kantorovich(AbstractCertificate):
     """The certificate's numbers at one iterate. Made by `certify`; `None` where a number does not exist.
 
-    `h` and everything after it belong to the pessimistic ends of the estimates, so that a verdict HOLDS is one for
+    Where c ≤ 0, `h` is its limit at small steps (c = 1). `h` and everything after it belong to the pessimistic ends of the estimates, so that a verdict HOLDS is one for
     every value inside them; `verdict` is UNDECIDED where only the optimistic ends pass.
     """
 
@@ -187,6 +188,16 @@ class Kantorovich(AbstractCertificate):
         ways.append("centre the output (train f − f at initialisation), or choose an activation with a smaller sup|φ″|")
         return ways
 
+    def to_fields(self) -> dict[str, Any]:
+        """Every field as a plain value, for a checkpoint; `from_fields` is the way back."""
+        found = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return {k: v.value if isinstance(v, Verdict) else v for k, v in found.items()}
+
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any]) -> "Kantorovich":
+        """The certificate that `to_fields` came from."""
+        return cls(**{**fields, "outcome": Verdict(fields["outcome"])})
+
     def summary(self) -> dict[str, Any]:
         """The object `kantorovich` of the command line's JSON."""
         return {
@@ -271,6 +282,9 @@ def certify(
     if eta is None and not flow:  # no step size serves: show the limit η → 0, which is the flow's h
         eta = 0.0
     attempt = _best(rho, blocks, curvature, eta, pessimistic=True)
+    least_h = attempt.h
+    if eta and math.isinf(least_h):  # c ≤ 0: what is left of h is its limit at small steps
+        least_h = _best(rho, blocks, curvature, 0.0, pessimistic=True).h
     hopeful = _best(rho, blocks, curvature, eta, pessimistic=False)
     found = attempt.holds and (flow or (eta is not None and eta > 0))
     outcome = Verdict.HOLDS if found else Verdict.UNDECIDED if hopeful.holds and (flow or eta) else Verdict.FAILS
@@ -284,14 +298,14 @@ def certify(
         curvature=attempt.curvature,
         beta=attempt.beta,
         c=attempt.c,
-        h=attempt.h,
+        h=least_h,
         h_error=abs(attempt.h - hopeful.h) if math.isfinite(attempt.h) and not found else 0.0,
         radius=attempt.radius,
         sigma_star=attempt.sigma_star,
         step_size=None if flow else eta,
         largest_step_size=largest,
         outcome=outcome,
-        reason="" if found else _reason(attempt, eta, largest, flow),
+        reason="" if found else _reason(attempt, eta, largest, flow, least_h),
         loss_0=loss,
         width=width,
         epoch=epoch,
@@ -326,8 +340,8 @@ def _attempt(
             lam, beta = curvature.lipschitz(radius), curvature.beta(radius)
             c = 1 - eta * (beta**2 + lam * rho_0) / 2 if math.isfinite(beta) else -math.inf
         top = _turning_point(block, sigma, radius)
-        height = sigma * top - block.psi_integral(top, radius) if math.isfinite(top) else math.inf
-        h = math.inf if c <= 0 else rho_0 / (2 * c * height)
+        height = math.inf if math.isinf(top) else 0.0 if top == 0 else sigma * top - block.psi_integral(top, radius)
+        h = math.inf if c <= 0 or height == 0 else rho_0 / (2 * c * height)
         if not c > 0 or not h < 0.5:
             return failed(radius, c, h)
         r_star = _smallest_radius(block, sigma, radius, rho_0 / c, top)
@@ -348,7 +362,7 @@ def _slope(block: Block, radius: float) -> float:
 def _turning_point(block: Block, sigma: float, radius: float) -> float:
     """Root of ψ = σ, rounded down: E increases up to there."""
     if block.lipschitz is not None and block.drift is None:
-        slope = block.lipschitz(radius)
+        slope = block.lipschitz(radius)  # infinite where nothing is proven on the ball: the root is then 0
         return sigma / slope if slope > 0 else math.inf
     low, high = 0.0, 1.0
     while block.psi(high, high) < sigma and high < 1e300:
@@ -396,12 +410,15 @@ def _bisect_steps(holds: Callable[[float], bool], low: float, high: float) -> tu
     return low, high
 
 
-def _reason(attempt: _Attempt, eta: float | None, largest: float | None, flow: bool) -> str:
+def _reason(attempt: _Attempt, eta: float | None, largest: float | None, flow: bool, least_h: float) -> str:
     if not attempt.sigma > 0:
         return "the tangent kernel is not shown positive definite (σ₀ = 0 within its error)"
     if not flow and eta and attempt.c <= 0:
         low = f"; it would hold at step size {largest:.3g}" if largest else ""
-        return f"the step size {eta:.3g} is too large for the curvature on the ball (c ≤ 0){low}"
+        h = f", and h = {least_h:.3g} even at small steps" if least_h >= 0.5 else ""
+        return f"the step size {eta:.3g} is too large for the curvature on the ball (c ≤ 0){low}{h}"
     if not flow and eta and largest:
         return f"the step size {eta:.3g} is too large; it would hold at step size {largest:.3g}"
+    if math.isinf(least_h):
+        return "on the ball that the residual asks for, nothing bounds the change of the Jacobian"
     return f"h = {attempt.h:.3g} where less than 1/2 is needed: missed by a factor of {2 * attempt.h:.3g}"

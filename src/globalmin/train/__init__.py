@@ -1,0 +1,11 @@
+from .descent import DescentState as DescentState
+from .descent import Records as Records
+from .descent import descend as descend
+from .descent import scalars as scalars
+from .fit import Log as Log
+from .fit import Look as Look
+from .fit import Prepared as Prepared
+from .fit import conclude as conclude
+from .fit import prepare as prepare
+from .fit import run as run
+from .fit import trajectory as trajectory

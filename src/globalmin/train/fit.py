@@ -81,6 +81,7 @@ def prepare(
     delta: float = 0.1,
     label_bound: float | None = None,
     dtype: Any = jnp.float64,
+    closest: tuple[float, int, int] | None = None,
 ) -> Prepared:
     """Initialise, choose the step size, and evaluate every theorem and the Kantorovich certificate at epoch 0.
 
@@ -93,6 +94,7 @@ def prepare(
     - `method`: "descent", or "flow", where an epoch lasts `step_size` units of time.
     - `delta`: failure probability over the initialisation in the published theorems.
     - `dtype`: of training only; kernels, Gram matrices and verdicts are float64.
+    - `closest`: smallest angle between the lines of two inputs and their rows (`data.closest_pair`), if known.
 
     **Raises:** `ValueError` for bad data, counts or step sizes.
     """
@@ -112,7 +114,9 @@ def prepare(
         raise ValueError("the first outputs are NaN or infinite: look for huge values in the data or the weights")
     eta, origin = _step_size(system, first, step_size, method, width)
     limit = system.limit(x)
-    question = Question(first, limit, width, eta, delta, label_bound or float(np.abs(np.asarray(y)).max()))
+    bound = float(np.abs(np.asarray(y)).max()) if label_bound is None else label_bound
+    question = Question(first, limit, width, eta, delta, bound, closest)
+    theorems = tuple(_in_epochs(t.evaluate(), method, eta) for t in system.theorems(question))
     return Prepared(
         system=system,
         x=x,
@@ -127,9 +131,17 @@ def prepare(
         state=state,
         start=first,
         limit=limit,
-        theorems=tuple(t.evaluate() for t in system.theorems(question)),
+        theorems=theorems,
         kantorovich=system.kantorovich(first, None if method == "flow" else eta, width=width),
     )
+
+
+def _in_epochs(evaluated: Evaluated, method: Method, step_size: float) -> Evaluated:
+    """Keep the promises that are about this method; those of a flow per unit of time become ones per epoch."""
+    promises = evaluated.promises if evaluated.method in ("any", method) else ()
+    if method == "flow":
+        promises = tuple(dataclasses.replace(p, factor=p.factor**step_size) for p in promises)
+    return dataclasses.replace(evaluated, promises=promises)
 
 
 def _step_size(system, first: Iterate, step_size: StepSize, method: Method, width: int) -> tuple[float, str]:

@@ -1,2 +1,3 @@
 from .equilibrium import EquilibriumCurvature as EquilibriumCurvature
+from .equilibrium import resolvent_bounds as resolvent_bounds
 from .two_layer import TwoLayerCurvature as TwoLayerCurvature

@@ -1,0 +1,75 @@
+"""What the commands share: a closed configuration, the progress bar, and printing for people or for machines."""
+
+import sys
+import time
+from typing import Any
+
+import pydantic
+
+
+class Command(pydantic.BaseModel):
+    """A command's arguments; unknown ones are an error."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    def run(self) -> int:
+        """Do it, and return the exit code."""
+        raise AssertionError("every command has its own run")
+
+
+class Bar:
+    """A progress bar over the epochs of a run with the last look's numbers; on a pipe, silent."""
+
+    def __init__(self, title: str, epochs: int, quiet: bool = False):
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[numbers]}"),
+            TimeElapsedColumn(),
+            console=Console(stderr=True),
+            disable=quiet,
+        )
+        self._task = self._progress.add_task(title, total=epochs, numbers="")
+
+    def __enter__(self) -> "Bar":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def __call__(self, epoch: int, epochs: int, quantities: dict[str, float]) -> None:
+        """The `progress` of `experiments.execute`."""
+        h = quantities.get("kantorovich_h")
+        text = f"loss {quantities['loss']:.3g}  λ_min {quantities['lambda_min']:.3g}"
+        if h is not None and h == h:
+            text += f"  h {h:.3g}"
+        self._progress.update(self._task, completed=epoch, numbers=text)
+
+
+class Timed:
+    """A line on standard error for work that takes longer than two seconds: what, and how long it took."""
+
+    def __init__(self, what: str, quiet: bool = False):
+        self._what, self._quiet, self._start = what, quiet, 0.0
+
+    def __enter__(self) -> "Timed":
+        self._start = time.monotonic()
+        if not self._quiet and sys.stderr.isatty():
+            print(f"{self._what} ...", end="\r", file=sys.stderr, flush=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self._quiet and sys.stderr.isatty():
+            print(f"{self._what}: {time.monotonic() - self._start:.1f} s", file=sys.stderr)
+
+
+def print_json(value: Any) -> None:
+    """One JSON object on standard output; infinities and NaN as the strings "Infinity", "-Infinity", "NaN"."""
+    from ..report import to_json
+
+    print(to_json(value))

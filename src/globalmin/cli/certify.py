@@ -1,0 +1,82 @@
+"""`globalmin certify`: every theorem about a network on data, without training."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pydantic
+import tyro
+
+from .base import Command, Timed, print_json
+
+
+class Certify(Command):
+    """Evaluate every hypothesis of every theorem, and the Kantorovich certificate, for a network on data.
+
+    Example: globalmin certify two-layer --data digits --width 2000 --activation softplus
+    """
+
+    system: tyro.conf.Positional[str]
+    """The system: one of `globalmin systems`."""
+    data: str
+    """A .npz with X and y, a .csv or .parquet, or a data set by name."""
+    width: pydantic.PositiveInt
+    """m, the number of hidden neurons."""
+    seed: int = 0
+    """Seed of the initialisation."""
+    weights: Path | None = None
+    """A .npz of weights (as in a run's weights/) to judge instead of the initialisation."""
+    step_size: pydantic.PositiveFloat | Literal["auto", "certified"] = "auto"
+    """Of L = 1/2 |u - y|^2. auto: 1 / lambda_max of the tangent kernel. certified: the largest that the Kantorovich
+    certificate admits."""
+    method: Literal["descent", "flow"] = "descent"
+    """Gradient descent, or gradient flow."""
+    activation: str | None = None
+    """By name: relu, tanh, softplus, erf, gelu, ..."""
+    sigma_w2: float | None = None
+    """equilibrium: sigma_w^2. Default 0.08."""
+    per_class: pydantic.PositiveInt | None = None
+    """Samples of each class of a named data set."""
+    normalize: Literal["unit", "sqrt-d", "none"] | None = None
+    """Norm of the rows. Default: what the theorems assume for a named data set; a file's rows as they are."""
+    delta: float = 0.1
+    """Failure probability of the published theorems over the initialisation."""
+    require: Literal["kantorovich", "published", "any"] | None = None
+    """Exit with 1 unless this certificate holds: kantorovich, a published theorem with a rate, or any of them."""
+    json_output: Annotated[bool, tyro.conf.arg(name="json")] = False
+    """One JSON object for machines."""
+
+    def run(self) -> int:
+        """Evaluate and print."""
+        from ..experiments import RunConfig, certify
+        from ..report import print_certificate
+
+        config = RunConfig(
+            system=self.system,
+            data=self.data,
+            width=self.width,
+            epochs=1,
+            seed=self.seed,
+            step_size=self.step_size,
+            method=self.method,
+            activation=self.activation,
+            sigma_w2=self.sigma_w2,
+            per_class=self.per_class,
+            normalize=self.normalize,
+            delta=self.delta,
+        )
+        with Timed("kernels, spectra and hypotheses", self.json_output):
+            certificate = certify(config, weights=self.weights)
+        if self.json_output:
+            print_json(certificate)
+        else:
+            print_certificate(certificate)
+        return 0 if self.require is None or _holds(certificate, self.require) else 1
+
+
+def _holds(certificate, which: str) -> bool:
+    kantorovich = certificate["kantorovich"]["verdict"] == "HOLDS"
+    published = any(
+        t["verdict"] == "HOLDS" and any(p["quantity"] == "loss" and p["conclusion"] for p in t["promises"])
+        for t in certificate["theorems"]
+    )
+    return {"kantorovich": kantorovich, "published": published, "any": kantorovich or published}[which]

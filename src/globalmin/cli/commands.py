@@ -1,0 +1,30 @@
+"""The commands by name. Each is a typed configuration with a `run` that returns the exit code."""
+
+from collections.abc import Callable
+from typing import Any
+
+from .certify import Certify
+from .demo import Demo
+from .kernel import Kernel
+from .report import Report
+from .reproduce import Reproduce
+from .resume import Resume
+from .systems import Systems
+from .train import Train
+
+DESCRIPTION = (
+    "Will gradient descent reach zero training loss: for this network, on this data? How fast, and does it? "
+    "Begin with: globalmin demo. Every command has --help with an example. "
+    "Exit code 0: done; 1: a certificate or a claim fails where one was demanded; 2: bad input."
+)
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "demo": Demo,
+    "systems": Systems,
+    "kernel": Kernel,
+    "certify": Certify,
+    "train": Train,
+    "resume": Resume,
+    "report": Report,
+    "reproduce": Reproduce,
+}

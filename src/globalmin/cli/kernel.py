@@ -1,0 +1,73 @@
+"""`globalmin kernel`: infinite-width kernels of a data file."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from .base import Command, Timed, print_json
+
+
+class Kernel(Command):
+    """Write the infinite-width kernels of the rows of a file: nngp, ntk and the system's own Gram matrices, float64.
+
+    Example: globalmin kernel two-layer --data points.npz --out K.npz --activation erf
+    """
+
+    system: tyro.conf.Positional[str]
+    """The system: one of `globalmin systems`."""
+    data: str
+    """A .npz with X (n x d; y is not needed), a .csv or .parquet, or a data set by name."""
+    out: Path
+    """The .npz to write; it must not exist."""
+    activation: str | None = None
+    """By name: relu, tanh, softplus, erf, gelu, ..."""
+    depth: int | None = None
+    """equilibrium: the kernel of so many passes instead of the equilibrium's."""
+    weight_std: float | None = None
+    """two-layer: standard deviation s of the hidden weights; pre-activations have covariance s^2 x.x' + b^2."""
+    bias_std: float | None = None
+    """two-layer: standard deviation b of the hidden biases."""
+    sigma_w2: float | None = None
+    """equilibrium: sigma_w^2. Default 0.08."""
+    normalize: Literal["unit", "sqrt-d", "none"] = "none"
+    """Rows are taken as given unless this says otherwise."""
+    json_output: Annotated[bool, tyro.conf.arg(name="json")] = False
+    """One JSON object for machines."""
+
+    def run(self) -> int:
+        """Compute, write, print the spectrum's lower end."""
+        import jax.numpy as jnp
+        import numpy as np
+
+        from .. import data, systems
+        from .._core import linalg
+        from ..report import print_spectrum
+
+        options = {"activation": self.activation, "sigma_w2": self.sigma_w2}
+        system = systems.build(self.system, **{k: v for k, v in options.items() if v is not None})
+        extra = {"weight_std": self.weight_std, "bias_std": self.bias_std}
+        extra = {k: v for k, v in extra.items() if v is not None}
+        unknown = [k for k in extra if k not in system.kernel_options]
+        if unknown:
+            raise ValueError(f"{system.name}'s kernel has no option {', '.join(unknown)}; leave it out")
+        if self.out.exists():
+            raise ValueError(f"{self.out}: a new file expected, one is there; choose another name")
+        if not self.out.parent.is_dir():
+            raise ValueError(f"{self.out.parent}: an existing folder expected; make it first")
+        kernel = system.kernel(depth=self.depth, **extra)
+        x, _ = data.load_inputs(self.data, normalize=self.normalize)
+        rows = jnp.asarray(x)
+        with Timed(f"kernels of {len(x)} rows", self.json_output):
+            matrices = {name: np.asarray(matrix) for name, matrix in kernel(rows).items()}
+            errors = kernel.entry_error(rows)
+            found = {}
+            for name, matrix in matrices.items():
+                values, error = linalg.eigenvalues(matrix, entry_error=errors[name])
+                found[name] = {"lambda_min": values[0], "lambda_max": values[-1], "error": error}
+        np.savez(self.out, **matrices)
+        if self.json_output:
+            print_json({"system": system.name, "n": len(x), "out": str(self.out), "spectra": found})
+        else:
+            print_spectrum(found, f"{system.name}: {len(x)} rows, written to {self.out}")
+        return 0

@@ -1,0 +1,44 @@
+"""`globalmin`: arguments in, exit code out. 0: done; 1: a certificate or a claim fails where one was demanded; 2: bad input."""
+
+import sys
+from collections.abc import Sequence
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, run, and turn every failure into one line that says what was expected, what came and what to do."""
+    import jax
+
+    jax.config.update("jax_enable_x64", True)  # the command's own process: kernels and verdicts need float64
+    import equinox as eqx
+    import pydantic
+    import tyro
+
+    from .commands import COMMANDS, DESCRIPTION
+
+    try:
+        command = tyro.extras.subcommand_cli_from_dict(  # pyright: ignore[reportCallIssue]
+            COMMANDS, prog="globalmin", description=DESCRIPTION, args=argv
+        )
+        return command.run()
+    except pydantic.ValidationError as error:
+        return _refuse("; ".join(_plain(e) for e in error.errors()))
+    except (ValueError, OSError, ImportError, eqx.EquinoxRuntimeError) as error:
+        return _refuse(str(error))
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        return _refuse("out of memory: ask for fewer samples or a smaller width")
+    except KeyboardInterrupt:
+        print("globalmin: interrupted", file=sys.stderr)
+        return 130
+
+
+def _refuse(message: str) -> int:
+    print(f"globalmin: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+def _plain(error) -> str:
+    where = ".".join(str(part) for part in error["loc"])
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{where}: {message}, {error['input']!r} came" if where else message

@@ -1,0 +1,40 @@
+"""`globalmin reproduce`: runs, panels and claims of a paper's figure."""
+
+import difflib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Literal
+
+from .. import report
+from . import du2019_fig2_1, ling2023_fig1
+from .run import Progress
+
+Scale = Literal["small", "paper"]
+Bar = Callable[[str, int], AbstractContextManager[Progress]]
+
+FIGURES = {"du2019-fig2.1": du2019_fig2_1, "ling2023-fig1": ling2023_fig1}
+
+
+def reproduce(figure: str, out: str | Path, *, scale: Scale = "small", seed: int = 0, bar: Bar) -> dict[str, Any]:
+    """Run a figure's experiments into `out`, draw its panels and check its claims.
+
+    **Returns:** figure, source, settings, `claims` (text, measured, asked, passed) and the page's path; the same object is
+    in `claims.json` of the folder. Each panel's runs are run folders of their own inside it.
+
+    **Raises:** `ValueError` for an unknown figure (the nearest is named) or a folder that is not empty.
+    """
+    if figure not in FIGURES:
+        near = difflib.get_close_matches(figure, FIGURES, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(FIGURES)}"
+        raise ValueError(f"figure: {figure!r} is unknown; {hint}")
+    folder = Path(out)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder}: a new or empty folder expected; choose another name")
+    module = FIGURES[figure]
+    found = module.run(folder, scale, seed, bar)
+    claims = [claim.to_dict() for claim in found["claims"]]
+    result = {"figure": figure, "source": module.SOURCE, "scale": scale, "seed": seed, "settings": found["settings"]}
+    result |= {"claims": claims}
+    page = report.write_figure_page(folder, result, found["panels"], found["runs"])
+    return {**result, "page": str(page)}

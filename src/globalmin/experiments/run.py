@@ -1,0 +1,220 @@
+"""One training run from its configuration to its folder: certificate before, monitors during, verdict and report after."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .. import data, report, train
+from .._core import RESULTS
+from ..theory import Kantorovich
+from .config import RunConfig
+
+Progress = Callable[[int, int, dict[str, float]], None]
+"""Called at every look with the epoch, the number of epochs and the monitored quantities."""
+
+CHECKPOINT_SECONDS = 20.0
+"""A checkpoint is written at a look if this long has passed since the last one, and whenever a run ends early."""
+
+
+def execute(
+    config: RunConfig,
+    out: str | Path,
+    *,
+    progress: Progress | None = None,
+    on_prepared: Callable[[dict[str, Any]], None] | None = None,
+) -> report.Run:
+    """Run a configuration into a new folder and return the finished run.
+
+    **Arguments:** `out`, a folder that does not exist yet or is empty; `progress`, called at every look; `on_prepared`,
+    called with the certificate (the content of certificate.json) before the first epoch.
+
+    **Raises:** `ValueError` for bad input; `KeyboardInterrupt` after the state was saved: `resume(out)` goes on.
+    """
+    dataset = config.load_data()
+    prepared = prepare(config, dataset.x, dataset.y)
+    folder = report.RunFolder.create(out, config.model_dump(mode="json"), {"seed": config.seed})
+    folder.write_arrays("data.npz", {"x": dataset.x, "y": dataset.y})
+    folder.write_arrays("weights/initial.npz", leaves(prepared.state.model))
+    certificate = certificate_of(config, dataset, prepared)
+    folder.write_certificate(certificate)
+    if on_prepared is not None:
+        on_prepared(certificate)
+    return _train(config, folder, prepared, certificate, train.Log(), None, progress)
+
+
+def resume(path: str | Path, *, progress: Progress | None = None) -> report.Run:
+    """Go on with an interrupted run from its last checkpoint, to the same bits as an uninterrupted one.
+
+    **Raises:** `ValueError` if the folder is no run, is damaged, or its data do not match the configuration.
+    """
+    run = report.open_run(path)
+    if run.status != "running":
+        raise ValueError(f"{path}: an interrupted run expected, this one is {run.status}; see {path}/report.html")
+    config = RunConfig(**run.config)
+    arrays = report.read_arrays(run.path / "data.npz")
+    prepared = prepare(config, arrays["x"], arrays["y"])
+    folder = report.RunFolder.reopen(path)
+    checkpoint = folder.read_checkpoint()
+    log, state = train.Log(), None
+    if checkpoint is not None:
+        saved, meta = checkpoint
+        model = with_leaves(prepared.state.model, {k[6:]: v for k, v in saved.items() if k.startswith("model.")})
+        solver = with_leaves(prepared.state.solver, {k[7:]: v for k, v in saved.items() if k.startswith("solver.")})
+        state = train.DescentState(model, solver, meta["epoch"], meta["first_loss"])
+        log = _log_from(saved, meta)
+    return _train(config, folder, prepared, run.certificate, log, state, progress)
+
+
+def certify(config: RunConfig, *, weights: str | Path | None = None) -> dict[str, Any]:
+    """Every certificate of a configuration before training: the content of certificate.json.
+
+    **Arguments:** `weights`, an .npz as in a run's weights/, to judge instead of the initialisation.
+
+    **Raises:** `ValueError` for bad input, weights of other shapes included.
+    """
+    dataset = config.load_data()
+    model = None
+    if weights is not None:
+        template = config.build_system().init(dataset.d, config.width, key=jax.random.key(config.seed))
+        model = with_leaves(template, report.read_arrays(weights))
+    return certificate_of(config, dataset, prepare(config, dataset.x, dataset.y, model))
+
+
+def prepare(config: RunConfig, x, y, model=None) -> train.Prepared:
+    """The run before its first epoch, from its configuration and data."""
+    closest = data.closest_pair(np.asarray(x)) if len(x) > 1 else None
+    return train.prepare(
+        config.build_system(),
+        jnp.asarray(x),
+        jnp.asarray(y),
+        width=config.width,
+        epochs=config.epochs,
+        key=jax.random.key(config.seed),
+        model=model,
+        step_size=config.step_size,
+        method=config.method,
+        looks=config.looks,
+        delta=config.delta,
+        dtype=jnp.dtype(config.dtype),
+        closest=None if closest is None else (closest.angle, *closest.rows),
+    )
+
+
+def certificate_of(config: RunConfig, dataset: data.Dataset, prepared: train.Prepared) -> dict[str, Any]:
+    """The content of certificate.json before training: data, spectrum, theorems, Kantorovich."""
+    descent, flow = prepared.kantorovich
+    return {
+        "system": prepared.system.name,
+        "paper": prepared.system.paper,
+        "data": {
+            "name": dataset.name,
+            "n": dataset.n,
+            "d": dataset.d,
+            "geometry": data.geometry(dataset.x),
+            "provenance": dataset.to_dict(),
+        },
+        "width": prepared.width,
+        "step_size": prepared.step_size,
+        "step_size_from": prepared.step_size_from,
+        "method": prepared.method,
+        "width": prepared.width,
+        "spectrum": spectrum_of(prepared.limit),
+        "theorems": [t.to_dict() for t in prepared.theorems],
+        "kantorovich": (flow if config.method == "flow" else descent).summary(),
+        "kantorovich_flow": flow.summary(),
+    }
+
+
+def spectrum_of(limit) -> dict[str, Any]:
+    """The limit kernel's spectrum as plain values."""
+    return {
+        "name": limit.name,
+        "eigenvalues": [float(v) for v in limit.eigenvalues],
+        "error": limit.error,
+        "lambda_min": limit.lambda_min.value,
+        "lambda_max": limit.lambda_max.value,
+    }
+
+
+def leaves(tree) -> dict[str, np.ndarray]:
+    """The array leaves of a pytree by their path, for .npz files."""
+    found = jax.tree_util.tree_leaves_with_path(eqx.filter(tree, eqx.is_array))
+    return {jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(leaf) for path, leaf in found}
+
+
+def with_leaves(tree, arrays: dict[str, np.ndarray]):
+    """The pytree with its array leaves replaced by those of `leaves`, shapes and dtypes checked."""
+
+    def put(path, leaf):
+        if not eqx.is_array(leaf):
+            return leaf
+        name = jax.tree_util.keystr(path, simple=True, separator=".")
+        if name not in arrays or arrays[name].shape != leaf.shape or arrays[name].dtype != leaf.dtype:
+            came = "nothing" if name not in arrays else f"{arrays[name].dtype}{list(arrays[name].shape)}"
+            raise ValueError(f"weights: {name} of {leaf.dtype}{list(leaf.shape)} expected, {came} came")
+        return jnp.asarray(arrays[name])
+
+    return jax.tree_util.tree_map_with_path(put, tree)
+
+
+def _train(config, folder, prepared, certificate, log, state, progress) -> report.Run:
+    saved_at, look = time.monotonic(), None
+    try:
+        for look in train.run(prepared, log, state):
+            _write_trajectory(folder, prepared, log)
+            if progress is not None:
+                progress(look.epoch, config.epochs, look.quantities)
+            if time.monotonic() - saved_at > CHECKPOINT_SECONDS:
+                _save(folder, look.state, log)
+                saved_at = time.monotonic()
+    except KeyboardInterrupt:
+        if look is not None:
+            _save(folder, look.state, log)
+        folder.update_manifest(message=f"interrupted; globalmin resume {folder.path} goes on")
+        raise
+    verification = train.conclude(prepared, log)
+    folder.write_arrays("weights/final.npz", leaves(look.state.model if look is not None else state.model))
+    folder.write_certificate({**certificate, "verification": verification})
+    _write_trajectory(folder, prepared, log)
+    folder.finish("failed" if log.message else "finished", log.message)
+    folder.remove_checkpoint()
+    report.write_report(folder.path)
+    return report.open_run(folder.path)
+
+
+def _write_trajectory(folder, prepared, log) -> None:
+    looks, steps = train.trajectory(prepared, log)
+    attributes = {"step_size": prepared.step_size, "method": prepared.method}
+    folder.write_trajectory(looks.pop("epoch"), looks, steps, attributes)
+
+
+def _save(folder, state: train.DescentState, log: train.Log) -> None:
+    steps = train.scalars(log.records)
+    arrays = {f"model.{k}": v for k, v in leaves(state.model).items()}
+    arrays |= {f"solver.{k}": v for k, v in leaves(state.solver).items()}
+    arrays |= {f"steps.{k}": v for k, v in steps.items()}
+    arrays |= {f"looks.{k}": np.array([look[k] for look in log.looks]) for k in (log.looks[0] if log.looks else {})}
+    certified = {
+        name: None if found is None else found.to_fields()
+        for name, found in (("certified", log.certified), ("flow_certified", log.flow_certified))
+    }
+    folder.write_checkpoint(arrays, {"epoch": state.epoch, "first_loss": state.first_loss, **certified})
+
+
+def _log_from(saved, meta) -> train.Log:
+    steps = {k[6:]: v for k, v in saved.items() if k.startswith("steps.")}
+    looks = {k[6:]: v for k, v in saved.items() if k.startswith("looks.")}
+    epochs = steps.pop("epoch")
+    records = [train.Records(epochs, steps, RESULTS.successful, "")] if len(epochs) else []
+    rows = [{k: float(v[i]) for k, v in looks.items()} for i in range(len(next(iter(looks.values()))))]
+    certified = {
+        name: None if meta[name] is None else Kantorovich.from_fields(meta[name])
+        for name in ("certified", "flow_certified")
+    }
+    return train.Log(records=records, looks=rows, **certified)

@@ -1,0 +1,48 @@
+"""Every system by its name on the command line; the planned ones by what they will be about."""
+
+import difflib
+from typing import Any
+
+from ..activations import get as activation_named
+from .base import AbstractSystem
+from .equilibrium import EquilibriumSystem
+from .two_layer import TwoLayerSystem
+
+SYSTEMS: dict[str, type[AbstractSystem]] = {s.name: s for s in (TwoLayerSystem, EquilibriumSystem)}
+
+PLANNED: dict[str, tuple[str, str]] = {
+    "dense": ("deep smooth fully connected network", "Du, Lee, Li, Wang, Zhai, ICML 2019; thesis, chapter 3"),
+    "resnet": ("deep smooth residual network", "the same, chapter 3"),
+    "conv-resnet": ("deep smooth convolutional residual network", "the same, chapter 3"),
+    "implicit-relu": ("implicit ReLU network", "Gao, Liu, Liu, Rajan, Gao, ICLR 2022"),
+    "gated": ("gated network (GReLU)", "Noy, Xu, Aflalo, Zelnik-Manor, Jin, 2021"),
+    "neural-ode": ("Neural ODE with tied weights", "Gao, Sun, Liu, Gao, ICLR 2025"),
+    "balancing": ("auto-balancing of homogeneous networks", "Du, Hu, Lee, NeurIPS 2018; thesis, chapter 4"),
+    "factorization": ("asymmetric matrix factorisation", "the same, chapter 4"),
+    "conv-teacher": ("two-layer convolutional network with a teacher", "Du, Lee, Tian, Póczos, Singh, ICML 2018; thesis, chapter 5"),
+    "conv-filter": ("learning one convolutional filter", "Du, Lee, Tian, ICLR 2018; thesis, chapter 6"),
+    "saddle": ("escaping saddles takes exponential time", "Du, Jin, Lee, Jordan, Póczos, Singh, NeurIPS 2017; thesis, chapter 7"),
+}  # fmt: skip
+
+
+def build(name: str, **options: Any) -> AbstractSystem:
+    """The system of that name. `activation` may be given by name.
+
+    **Raises:** `ValueError` for an unknown or planned name, and for an option that the system does not have; each says
+    what there is.
+    """
+    if name in PLANNED:
+        raise ValueError(f"system: {name!r} is planned, not built yet; built are {', '.join(SYSTEMS)}")
+    if name not in SYSTEMS:
+        near = difflib.get_close_matches(name, [*SYSTEMS, *PLANNED], n=2)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(SYSTEMS)}"
+        raise ValueError(f"system: {name!r} is unknown; {hint}")
+    kind = SYSTEMS[name]
+    unknown = [option for option in options if option not in kind.options]
+    if unknown:
+        raise ValueError(
+            f"{name} has no option {', '.join(unknown)}; it has {', '.join(kind.options) or 'none'}"
+        )
+    if isinstance(options.get("activation"), str):
+        options["activation"] = activation_named(options["activation"])
+    return kind(**options)
