@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 import equinox as eqx
 
 from .._core import Estimate
-from .certificate import AbstractCertificate, Hypothesis, Verdict
+from .certificate import AbstractCertificate, Hypothesis, Verdict, worst
 
 
 def estimate(x: Estimate | float) -> Estimate:
@@ -62,9 +62,13 @@ class AbstractEstimated(AbstractCertificate):
     def inequalities(self) -> tuple[Hypothesis, ...]:
         """The hypotheses with every estimate at its `.value`."""
 
-    def settled(self) -> Self:
-        """The certificate with its free numbers (radii) chosen at the worst ends. Default: there are none."""
+    def choose(self, at: Any) -> Self:
+        """This certificate, its free numbers (radii, rates) chosen for the numbers of `at`; by default none is free."""
         return self
+
+    def settled(self) -> Self:
+        """This certificate with its free numbers chosen at the worst ends, as its promises have them."""
+        return self.choose(self.worst())
 
     def worst(self) -> Self:
         """The same theorem with every estimate replaced by the end that makes it hardest to apply."""
@@ -72,8 +76,16 @@ class AbstractEstimated(AbstractCertificate):
 
     def hypotheses(self) -> tuple[Hypothesis, ...]:
         """The inequalities at the values, each with the error that the estimates leave on its slack."""
-        me = self.settled()
-        three = (me.inequalities(), _at(me, -1).inequalities(), _at(me, 1).inequalities())
+        rows = self.settled()._rows()
+        best = _at(self, 1)
+        if worst([h.verdict for h in rows]) is not Verdict.FAILS or best == self.worst():
+            return rows
+        # Free numbers chosen where nothing serves say nothing of the best ends: choose them there.
+        hopeful = self.choose(best)._rows()
+        return rows if worst([h.verdict for h in hopeful]) is Verdict.FAILS else hopeful
+
+    def _rows(self) -> tuple[Hypothesis, ...]:
+        three = (self.inequalities(), _at(self, -1).inequalities(), _at(self, 1).inequalities())
         return tuple(_joined(*one) for one in zip(*three, strict=True))
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import scipy.optimize
@@ -27,9 +27,9 @@ class ConditionOnePrinted(AbstractEstimated):
     start: Start
     delta: float | None = None
 
-    def settled(self) -> Self:
-        """With the best δ at the worst ends."""
-        return self if self.delta is not None else dataclasses.replace(self, delta=_best_delta(self.worst().start))
+    def choose(self, at: Any) -> Self:
+        """With the best δ."""
+        return self if self.delta is not None else dataclasses.replace(self, delta=_best_delta(at.start))
 
     def inequalities(self) -> tuple[Hypothesis, ...]:
         """ReLU, ‖W‖ + δ < 1, (7), (8), (9)."""
@@ -49,9 +49,9 @@ class Theorem1Printed(AbstractEstimated):
     step_size: float
     delta: float | None = None
 
-    def settled(self) -> Self:
-        """With the best δ at the worst ends."""
-        return self if self.delta is not None else dataclasses.replace(self, delta=_best_delta(self.worst().start))
+    def choose(self, at: Any) -> Self:
+        """With the best δ."""
+        return self if self.delta is not None else dataclasses.replace(self, delta=_best_delta(at.start))
 
     def inequalities(self) -> tuple[Hypothesis, ...]:
         """Assumptions, Condition 1, and (10)."""
@@ -94,13 +94,15 @@ class GradientDescent(AbstractEstimated):
     radius_u: float | None = None
     radius_a: float | None = None
 
-    def settled(self) -> Self:
-        """With radii and step size chosen at the worst ends."""
+    def choose(self, at: Any) -> Self:
+        """With the best radii, and the largest step size on them."""
         me = self
         if me.radius_w is None or me.radius_u is None or me.radius_a is None:
-            dw, du, da = _best_radii(me.worst().start, me.step_size)
+            dw, du, da = _best_radii(at.start, me.step_size)
             me = dataclasses.replace(me, radius_w=dw, radius_u=du, radius_a=da)
-        return me if me.step_size is not None else dataclasses.replace(me, step_size=me.worst().largest_step_size)
+        if me.step_size is not None:
+            return me
+        return dataclasses.replace(me, step_size=dataclasses.replace(me, start=at.start).largest_step_size)
 
     @property
     def bars(self) -> Barred:
@@ -169,11 +171,9 @@ class SmallReadout(AbstractEstimated):
         lam, u, k = max(self.start.lambda_0.value, 0.0), 1.1 * self.start.norm_u.value, self.kappa
         return over(lam, 4 * (lam / 8 + over((u * self.start.norm_x.value) ** 2, k**2)) ** 2)
 
-    def settled(self) -> Self:
-        """With the largest step size at the worst ends."""
-        return (
-            self if self.step_size is not None else dataclasses.replace(self, step_size=self.worst().largest_step_size)
-        )
+    def choose(self, at: Any) -> Self:
+        """With the largest step size."""
+        return self if self.step_size is not None else dataclasses.replace(self, step_size=at.largest_step_size)
 
     def inequalities(self) -> tuple[Hypothesis, ...]:
         """ReLU, a(0) = 0, ‖W(0)‖ < 1, (3.5) and the step size."""

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import scipy.optimize
 
@@ -29,11 +29,11 @@ class GradientFlow(AbstractEstimated):
     start: Start
     radius: float | None = None
 
-    def settled(self) -> Self:
-        """With the radius chosen at the worst ends."""
+    def choose(self, at: Any) -> Self:
+        """With the smallest radius that serves, or the one that removes most of the residual if none does."""
         if self.radius is not None:
             return self
-        start = self.worst().start
+        start = at.start
         top = _most_residual(start)
         if not start.rho_0.value < start.flow_gain(top):
             return dataclasses.replace(self, radius=top)
@@ -111,15 +111,15 @@ class TwoRateDescent(AbstractEstimated):
     radius: float | None = None
     radius_a: float | None = None
 
-    def settled(self) -> Self:
-        """With radii, ratio and step size chosen at the worst ends."""
-        start = self.worst().start
+    def choose(self, at: Any) -> Self:
+        """With the radii, the largest ratio and the largest step size."""
+        start = at.start
         radius = _two_rate_radius(start, self.tau) if self.radius is None else self.radius
         radius_a = _travel(start, radius) * (1 + ROUNDING) if self.radius_a is None else self.radius_a
-        me = dataclasses.replace(self, radius=radius, radius_a=radius_a)
-        if me.tau is None:
-            me = dataclasses.replace(me, tau=me.worst().largest_tau * (1 - ROUNDING))
-        return me if me.step_size is not None else dataclasses.replace(me, step_size=me.worst().largest_step_size)
+        there = dataclasses.replace(self, start=start, radius=radius, radius_a=radius_a)
+        tau = there.largest_tau * (1 - ROUNDING) if self.tau is None else self.tau
+        step_size = there.largest_step_size if self.step_size is None else self.step_size
+        return dataclasses.replace(self, radius=radius, radius_a=radius_a, tau=tau, step_size=step_size)
 
     @property
     def largest_step_size(self) -> float:
