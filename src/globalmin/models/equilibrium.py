@@ -175,7 +175,7 @@ class Equilibrium(AbstractModel):
             "adjoint_residual": backward.residual,
             "contraction": contraction,
         }
-        result = RESULTS.where(contraction >= 1, RESULTS.not_contractive, RESULTS.successful)
+        result = RESULTS.where(contraction >= 1, RESULTS.not_contractive, RESULTS.successful)  # pyright: ignore[reportArgumentType]
         for solve in (backward, forward):
             result = RESULTS.where(solve.result == RESULTS.successful, result, solve.result)
         return Step(
@@ -207,9 +207,7 @@ class Equilibrium(AbstractModel):
         return Solve(z, solved.iterations, _relative(residual, _norm(c)), solved.result)
 
     @eqx.filter_jit
-    def adjoint(
-        self, x: Float[Array, "n d"], z: Float[Array, "n m"], state: EquilibriumState | None = None
-    ) -> Solve:
+    def adjoint(self, x: Float[Array, "n d"], z: Float[Array, "n m"], state: EquilibriumState | None = None) -> Solve:
         """R with rows r_i = D_i(Wᵀr_i + a), the derivative of f(x_i) in the pre-activation, at the equilibria `z`.
 
         `residual` is that of the value returned: ‖D∘(RW + a) − R‖ / (√n ‖a‖) (Frobenius).
@@ -226,9 +224,7 @@ class Equilibrium(AbstractModel):
         return _product(z, self.hidden.T) + self._injected(x)
 
     @eqx.filter_jit
-    def tangent_blocks(
-        self, x: Float[Array, "n d"], state: EquilibriumState | None = None
-    ) -> dict[str, TangentBlock]:
+    def tangent_blocks(self, x: Float[Array, "n d"], state: EquilibriumState | None = None) -> dict[str, TangentBlock]:
         """∂f_i/∂W = r_i ⊗ z_i, ∂f_i/∂U = r_i ⊗ x_i, ∂f_i/∂a = z_i: H = G + RᵀR∘G + RᵀR∘XᵀX, exact for any φ.
 
         Raises at run time if a solve fails.
@@ -293,7 +289,7 @@ class Equilibrium(AbstractModel):
 
     def _solve(self, phi, matrix, shift, start, tolerance, scale, linear_solver) -> Solve:
         if self.method == "splitting":
-            solver = solvers.Splitting.of(phi, matrix, shift, tolerance)
+            solver = solvers.Splitting(tolerance, phi, matrix, shift)
         elif self.method == "anderson":
             solver = solvers.Anderson(tolerance)
         else:

@@ -24,7 +24,10 @@ class Anderson(AbstractSolver):
     """Anderson acceleration over the last `depth` iterates; memory 2 · depth batches."""
 
     tolerance: float
-    depth: int = 5
+    depth: int
+
+    def __init__(self, tolerance: float, depth: int = 5):
+        self.tolerance, self.depth = tolerance, depth
 
     def begin(self, y: Float[Array, "..."]) -> History:
         """Empty slots."""
@@ -49,7 +52,5 @@ class Anderson(AbstractSolver):
         weights = -jnp.linalg.solve(gram + jnp.diag(ridge), right) * inverse
         step = jnp.tensordot(weights, memory.images - image, axes=1, precision=jax.lax.Precision.HIGHEST)
         slot = memory.seen % self.depth
-        memory = History(
-            memory.images.at[slot].set(image), memory.residuals.at[slot].set(residual), memory.seen + 1
-        )
+        memory = History(memory.images.at[slot].set(image), memory.residuals.at[slot].set(residual), memory.seen + 1)
         return image + step, norm(residual), memory, aux

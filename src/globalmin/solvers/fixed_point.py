@@ -56,7 +56,7 @@ class AbstractSolver(optx.AbstractFixedPointSolver):
         return 0.0
 
     @property
-    def norm(self) -> Callable[[PyTree], Array]:
+    def norm(self) -> Callable[[PyTree], Array]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Frobenius norm of the whole batch."""
         return norm
 
@@ -97,6 +97,9 @@ class Iteration(AbstractSolver):
     """h ← F(h). At the contraction of the networks here (about 0.3 per step) nothing that costs more pays."""
 
     tolerance: float
+
+    def __init__(self, tolerance: float):
+        self.tolerance = tolerance
 
 
 def solve(

@@ -16,22 +16,28 @@ from .fixed_point import AbstractSolver, norm
 
 
 class Splitting(AbstractSolver):
-    """s ← s + φ(2b − s) − b with b = (s + c)(2I − M)⁻¹; at the fixed point b = z and 2b − s = zM + c = h."""
+    """s ← s + φ(2b − s) − b with b = (s + c)(2I − M)⁻¹; at the fixed point b = z and 2b − s = zM + c = h.
+
+    For h = φ(h) M + c given by `phi` with 0 ≤ φ′ ≤ 1, `matrix` M and `shift` c; one inverse, O(m³).
+    """
 
     tolerance: float
     phi: Callable[[Array], Array]
     resolvent: Float[Array, "m m"]  # (2I − M)⁻¹
     shift: Float[Array, "*n m"]  # c
 
-    @classmethod
-    def of(
-        cls, phi: Callable[[Array], Array], matrix: Float[Array, "m m"], shift: Float[Array, "*n m"], tolerance: float
-    ) -> "Splitting":
-        """For h = φ(h) M + c. `phi` must have 0 ≤ φ′ ≤ 1; one inverse, O(m³)."""
+    def __init__(
+        self,
+        tolerance: float,
+        phi: Callable[[Array], Array],
+        matrix: Float[Array, "m m"],
+        shift: Float[Array, "*n m"],
+    ):
+        self.tolerance, self.phi = tolerance, phi
         identity = jnp.eye(len(matrix), dtype=matrix.dtype)
-        # The inverse only preconditions the iteration: the implicit derivative is that of h = φ(h) M + c itself.
-        resolvent = jax.lax.stop_gradient(jnp.linalg.inv(2 * identity - matrix))
-        return cls(tolerance, phi, resolvent, jax.lax.stop_gradient(shift))
+        # What is stored only steers the iteration: the implicit derivative is that of h = φ(h) M + c itself.
+        self.resolvent = jax.lax.stop_gradient(jnp.linalg.inv(2 * identity - matrix))
+        self.shift = jax.lax.stop_gradient(shift)
 
     def begin(self, y: Float[Array, "*n m"]) -> Float[Array, "*n m"]:
         """The s that belongs to the starting h: 2b − h with b = φ(h)."""
