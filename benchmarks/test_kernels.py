@@ -1,0 +1,81 @@
+"""Speed and memory of the infinite-width kernels, as ratios inside one run.
+
+What is compared: the DEQ's limit kernel of n = 2,000 inputs in float64 (four matrices) against one elementwise `exp`
+over the same n² pairs, the cheapest transcendental there is. Memory: the growth of the process's peak over the four
+n × n results that are returned.
+"""
+
+import resource
+import time
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from globalmin.kernels import EquilibriumKernel, h_infinity
+
+N = 2000
+MATRIX = 8 * N * N  # bytes
+
+
+@pytest.fixture(autouse=True)
+def _float64():
+    with jax.enable_x64(True):
+        yield
+
+
+def inputs(d: int):
+    x = jax.random.normal(jax.random.key(0), (N, d))
+    return x * jnp.sqrt(d) / jnp.linalg.norm(x, axis=1, keepdims=True)
+
+
+def peak() -> int:
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def cpu_seconds(work, repeats: int = 5) -> float:
+    """Median CPU time of one call, all threads together."""
+    jax.block_until_ready(work())
+    times = []
+    for _ in range(repeats):
+        start = time.process_time()
+        jax.block_until_ready(work())
+        times.append(time.process_time() - start)
+    return sorted(times)[repeats // 2]
+
+
+# 784 features are MNIST's; there the products of rows are no longer hidden behind the elementwise work.
+@pytest.mark.parametrize("d", [64, 784])
+def test_equilibrium_kernel(benchmark, d):
+    x, kernel = inputs(d), EquilibriumKernel(0.08)
+    jax.block_until_ready(kernel(x[:200]))  # compiler's and runtime's own memory
+    before = peak()
+    jax.block_until_ready(kernel(x))
+    added = peak() - before
+    pairs = jnp.ones((N, N))
+    exp = cpu_seconds(lambda: jnp.exp(pairs))
+    product = cpu_seconds(lambda: x @ x.T)
+    ours = cpu_seconds(lambda: kernel(x))
+    benchmark.extra_info.update(
+        cpu_seconds=ours, over_exp=ours / exp, over_product=ours / product, added_matrices=added / MATRIX
+    )
+    benchmark(lambda: jax.block_until_ready(kernel(x)))
+    # Four results, and less than two matrices on top: nothing of size n² times iterations.
+    assert added < 6 * MATRIX
+
+
+def test_h_infinity(benchmark):
+    x = inputs(64)
+    benchmark.extra_info.update(cpu_seconds=cpu_seconds(lambda: h_infinity(x)))
+    benchmark(lambda: jax.block_until_ready(h_infinity(x)))
+
+
+def test_nearly_parallel_rows(benchmark):
+    """Every tile has a close pair, so that every tile sums up differences of rows."""
+    x = jnp.abs(inputs(784))
+    x = x.at[1::2].set(x[::2] + 1e-7)
+    x = x.at[:, 0].add(300.0)
+    kernel = EquilibriumKernel(0.08)
+    far = cpu_seconds(lambda: kernel(inputs(784)))
+    benchmark.extra_info.update(over_distant_rows=cpu_seconds(lambda: kernel(x)) / far)
+    benchmark(lambda: jax.block_until_ready(kernel(x)))
