@@ -4,6 +4,7 @@ Dual maps: in polar coordinates the integral along the radius is a closed form i
 smooth integral across each sector, at any angle and variance.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import ClassVar
@@ -87,6 +88,7 @@ class Elu(AbstractActivation):
         return 8 * quadrature.EPS + max(quadrature.doubling_error(rule, variance) for rule in (_dual, _dual_derivative))
 
 
+@functools.partial(jax.jit, static_argnames="refine")
 def _dual(p: Array, q: Array, angle: Array, refine: int = 1) -> Array:
     root_p, root_q = quadrature.safe_sqrt(p), quadrature.safe_sqrt(q)
     rest = math.pi - angle
@@ -102,6 +104,7 @@ def _dual(p: Array, q: Array, angle: Array, refine: int = 1) -> Array:
     return (rectified + mixed + _across(negative, root_p, root_q, rest, refine)) / (2 * math.pi)
 
 
+@functools.partial(jax.jit, static_argnames="refine")
 def _dual_derivative(p: Array, q: Array, angle: Array, refine: int = 1) -> Array:
     root_p, root_q = quadrature.safe_sqrt(p), quadrature.safe_sqrt(q)
     rest = math.pi - angle
@@ -122,6 +125,7 @@ def _across(f: Callable[[Array, Array], Array], root_p: Array, root_q: Array, wi
     return width * total
 
 
+@jax.custom_jvp
 def _mills(k: Array) -> Array:
     """R(k) = ∫₀^∞ exp(−r²/2 − kr) dr for k ≥ 0 (Clenshaw)."""
     y = (k - 5) / (k + 5)
@@ -129,6 +133,14 @@ def _mills(k: Array) -> Array:
     for coefficient in reversed(MILLS[1:]):
         after, now = now, coefficient + 2 * y * now - after
     return (MILLS[0] + y * now - after) / (1 + k)
+
+
+@_mills.defjvp
+def _mills_jvp(primals, tangents):
+    # R′ = kR − 1, and not the derivative of the Chebyshev sum, which costs digits and minutes of compilation.
+    (k,), (tangent,) = primals, tangents
+    value = _mills(k)
+    return value, (k * value - 1) * tangent
 
 
 def _first(k: Array) -> Array:

@@ -34,7 +34,7 @@ class Gelu(AbstractActivation):
 
     def __call__(self, z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """zΦ(z)."""
-        return z * jax.scipy.special.ndtr(z)
+        return 0.5 * z * jax.scipy.special.erfc(-math.sqrt(0.5) * z)
 
     def dual(self, cov: Covariance) -> Float[Array, "*pairs"]:
         r"""$cF + N\,[\,pq - c^2 + \frac{c^2}{1+p} + \frac{c^2}{1+q}\,]$.

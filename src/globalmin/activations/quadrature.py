@@ -17,8 +17,8 @@ from .._core.numerics import EPS, require_float64
 
 Elementwise = Callable[[Array], Array]
 
-# On |z| ≤ 13 lies all of |h_k(z)| n(z) ≤ n(z)^{1/2} (Cramér's inequality, n the density) down to 1e-19.
-HALF_WIDTH = 13.0
+# Beyond |z| = 16, |h_k(z)| n(z) ≤ n(z)^{1/2} (Cramér's inequality, n the density) is below 1e-28: φ may grow to 1e12.
+HALF_WIDTH = 16.0
 # Gauss-Legendre nodes between two kinks: 2√k/2π ≤ 5 oscillations of h_k per unit length ask for π nodes each.
 PANEL_NODES = 256
 # Nodes of the polar rule, along the radius (cut at 9: e^{-81/2} = 3e-18) and across each sector.
@@ -52,7 +52,7 @@ def coefficients(
     - `refine`: 2 for the rule with half the step and a longer line that error estimates compare with.
 
     **Accuracy, cost:** the trapezoidal rule converges exponentially for φ analytic in a strip; between kinks
-    Gauss-Legendre. One φ per variance and node (about 300), one matrix product.
+    Gauss-Legendre. One φ per variance and node (about 400), one matrix product.
     """
     require_float64("variance", variance)
     root = safe_sqrt(variance)
@@ -75,6 +75,7 @@ def coefficients(
     return a if parity is None else a[parity::2]
 
 
+@jax.jit
 def mehler(
     a: Float[Array, "terms *p"], b: Float[Array, "terms *q"], x: Float[Array, "*pairs"]
 ) -> Float[Array, "*all_pairs"]:
@@ -137,6 +138,7 @@ def series_error(
     return float(tail.max() + 2 * math.sqrt(moment.max()) * delta + delta**2 + rounding.max())
 
 
+@functools.partial(jax.jit, static_argnames=("phi", "refine"))
 def polar(
     phi: Elementwise,
     p: Float[Array, "*p"],
