@@ -259,6 +259,26 @@ def test_condition_one_by_hand():
     assert b.promises()[0].limit == 0.5
 
 
+def test_a_small_readout_is_not_told_that_it_cannot_hold():
+    assert row(ConditionOnePrinted(start(norm_a=1e-3)), "(9)").note == ""
+    assert row(GradientDescent(start(norm_a=1e-3)), "(9′)").note == ""
+    assert "cannot hold" in row(GradientDescent(start(norm_a=1.0)), "(9′)").note
+
+
+def test_gradient_flow_by_hand():
+    # R = 0.1 and μ = 0.4: T = 2, Y = 15·1.2 = 18, L_Z = 36; with ‖r₀‖ = 0.5, σ_∞² = 100 − 36 = 64.
+    certificate = GradientFlow(start(rho_0=0.5), radius=0.1)
+    assert row(certificate, "2L_Z").lhs == pytest.approx(36)
+    assert row(certificate, "R_* ≤ R").lhs == pytest.approx((10 - 8) / 36)
+    assert certificate.verdict is HOLDS
+    promised = {p.quantity: p for p in certificate.promises()}
+    assert promised["loss"].limit == 0.125
+    assert promised["loss"].factor == pytest.approx(math.exp(-128))
+    assert promised["sigma_min_features"].limit == pytest.approx(8)
+    assert promised["distance"].limit == pytest.approx(2 / 36)
+    assert promised["one_sided_norm"].limit == pytest.approx(0.4 + 2 / 36)
+
+
 def test_the_best_delta_beats_a_grid():
     def missed(certificate):
         return max(h.rhs / h.lhs for h in certificate.hypotheses() if h.name.startswith("("))
@@ -415,6 +435,8 @@ def test_the_closed_form_implies_the_repaired_theorem(n, w, u, x, fill, spare):
     if n == 1 and row(small, "8n").verdict is not HOLDS:
         return
     assert small.verdict is HOLDS
+    beyond = dataclasses.replace(s, rho_0=rho * spare * 1.001)
+    assert row(SmallReadout(beyond), "(3.5)").verdict is FAILS
     # The largest radius of (9′), a hair inside it.
     a = math.sqrt(lam / 8) * k**2 / (x * math.sqrt((1.1 * u) ** 2 + k**2)) * (1 - 1e-9)
     full = GradientDescent(s, small.step_size * (1 - 1e-6), k, 0.1 * u, a)
