@@ -64,11 +64,11 @@ def test_duals_match_scipy_dblquad(name):
 @pytest.mark.parametrize("name", CLOSED)
 def test_closed_forms_match_the_quadrature_engine(name):
     phi = activations.get(name)
-    v = jnp.array([0.01, 0.4, 1.0, 3.0])
-    p, q, angle = v[:, None, None], v[None, :, None], jnp.linspace(0, math.pi, 9)
+    v = jnp.array([0.01, 1.0, 3.0])
+    p, q, angle = v[:, None, None], v[None, :, None], jnp.linspace(0, math.pi, 5)
     cov = Covariance(p, q, angle)
     for f, got in zip((phi.__call__, phi.derivative), both(phi, cov), strict=True):
-        want = quadrature.polar(f, p, q, angle)
+        want = quadrature.polar(f, p, q, angle, refine=2)
         # Both claims: of the closed form, and 64 eps of the largest value for the rule.
         allowed = phi.dual_error(v) + 64 * 2.3e-16 * float(jnp.max(jnp.abs(want)))
         np.testing.assert_allclose(got, want, rtol=0, atol=allowed)
