@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from globalmin import activations, gram
 from globalmin.models import Equilibrium, TangentBlock, TwoLayer
 

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from globalmin import activations, gram, train
 from globalmin.models import TwoLayer
 
@@ -85,7 +86,9 @@ def test_gradient_by_central_differences(getkey, name):
 
     t = 1e-5  # central differences: error t² L''' + eps/t, about 1e-10
     assert (loss(t) - loss(-t)) / (2 * t) == pytest.approx(float(jnp.sum(gradient.hidden * direction)), rel=1e-7)
-    np.testing.assert_allclose(gradient.readout, jax.grad(lambda a: _loss(network, a, x, y))(network.readout), rtol=1e-12)
+    np.testing.assert_allclose(
+        gradient.readout, jax.grad(lambda a: _loss(network, a, x, y))(network.readout), rtol=1e-12
+    )
 
 
 def _loss(network, readout, x, y):

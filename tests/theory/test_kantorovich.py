@@ -4,12 +4,13 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from globalmin import Estimate
 from globalmin.theory import Verdict
 from globalmin.theory.curvature import TwoLayerCurvature
 from globalmin.theory.kantorovich import Block, Curvature, certify
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 class Tanh:
@@ -34,7 +35,9 @@ class Tanh:
 
     def lipschitz(self):
         spread = math.sqrt(np.linalg.eigvalsh((self.x @ self.x.T) ** 2)[-1])
-        bound = TwoLayerCurvature(1.0, self.bend, 1.0, np.linalg.norm(self.x, 2), spread * (1 + 1e-12), len(self.a))
+        bound = TwoLayerCurvature(
+            1.0, self.bend, 1.0, float(np.linalg.norm(self.x, 2)), spread * (1 + 1e-12), len(self.a)
+        )
         return bound.lipschitz
 
     def certificate(self, w, step_size=None, **keywords):
@@ -61,6 +64,7 @@ def run_to_certificate(net, eta_share, most=20_000):
     """Plain descent until the certificate holds for its own step size."""
     w = net.w
     eta = eta_share / np.linalg.norm(net.jacobian(w), 2) ** 2
+    certificate = net.certificate(w, eta)
     for k in range(most):
         if k % 10 == 0:
             certificate = net.certificate(w, eta)
@@ -133,18 +137,22 @@ def test_just_outside_one_half_there_is_no_zero_and_no_certificate():
 def test_descent_on_the_parabola_at_the_largest_step():
     certificate = parabola(0.3)
     assert certificate.verdict is Verdict.HOLDS
+    eta, rate, radius = certificate.step_size, certificate.rate, certificate.radius
+    assert eta is not None
+    assert rate is not None
+    assert radius is not None
     theta, path = 0.0, 0.0
     for _ in range(200):
         residual = theta - theta**2 / 2 - 0.3
         if abs(residual) < 1e-14:
             break
-        new = theta - certificate.step_size * (1 - theta) * residual
+        new = theta - eta * (1 - theta) * residual
         path += abs(new - theta)
         theta = new
         now = abs(theta - theta**2 / 2 - 0.3)
-        assert now <= certificate.rate * abs(residual) + 1e-15
-    assert path <= certificate.radius
-    assert parabola(0.3, 1.05 * certificate.step_size).verdict is Verdict.FAILS
+        assert now <= rate * abs(residual) + 1e-15
+    assert path <= radius
+    assert parabola(0.3, 1.05 * eta).verdict is Verdict.FAILS
 
 
 def test_a_linear_model_needs_no_ball_constant():
@@ -223,6 +231,7 @@ def test_nothing_proven_is_said_in_words():
 def test_what_is_needed_is_what_certifies():
     """Scaled to the residual that the advice names (just inside it), the same constants hold."""
     failed = parabola(0.8, flow=True)
+    assert failed.needed is not None
     needed = failed.needed["residual"]
     assert parabola(needed * (1 - 1e-9), flow=True).verdict is Verdict.HOLDS
     assert parabola(needed * (1 + 1e-9), flow=True).verdict is Verdict.FAILS

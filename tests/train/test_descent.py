@@ -5,8 +5,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from globalmin import RESULTS, activations, train
 from globalmin.models import Equilibrium, TwoLayer
+from globalmin.train import flow
 from globalmin.train.descent import CHUNK
 
 
@@ -28,7 +30,8 @@ def test_bits_do_not_depend_on_the_chunks(getkey, kind):
     for epochs in (1, 7, 32):
         state, piece = train.descend(state, x, y, eta, epochs)
         pieces.append(piece)
-    for a, b in zip(jax.tree.leaves(eqx.filter(whole, eqx.is_array)), jax.tree.leaves(eqx.filter(state, eqx.is_array)), strict=True):
+    leaves = [jax.tree.leaves(eqx.filter(s, eqx.is_array)) for s in (whole, state)]
+    for a, b in zip(*leaves, strict=True):
         np.testing.assert_array_equal(a, b)
     joined = train.scalars(pieces)
     np.testing.assert_array_equal(joined["loss"], records.values["loss"])
@@ -52,7 +55,7 @@ def test_flow_is_the_limit_of_small_steps(getkey):
     """Descent with steps η/k approaches the flow at first order: halving the step halves the distance."""
     x, y = problem(getkey)
     network = TwoLayer.init(4, 30, activations.get("tanh"), key=getkey())
-    exact, _ = train.descend(train.descent.start(network, x), x, y, 0.1, 5, train.flow.integrate)
+    exact, _ = train.descend(train.descent.start(network, x), x, y, 0.1, 5, flow.integrate)
     errors = []
     for parts in (16, 32, 64):
         near, _ = train.descend(train.descent.start(network, x), x, y, 0.1 / parts, 5 * parts)

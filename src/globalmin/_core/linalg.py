@@ -91,8 +91,8 @@ def spectral_norm(matrix: Float[Array | np.ndarray, "m n"]) -> Estimate:
         raise ValueError("matrix: finite entries expected, NaN or infinity came")
     small = a if a.shape[0] <= a.shape[1] else a.T
     if small.shape[0] > DENSE_LIMIT:
-        top = scipy.sparse.linalg.svds(small, k=1, return_singular_vectors=False, v0=np.ones(small.shape[0]), tol=1e-6)
-        return Estimate(float(top[0]), 1e-3 * float(top[0]))
+        squares = scipy.sparse.linalg.aslinearoperator(small) @ scipy.sparse.linalg.aslinearoperator(small.T)
+        return _lanczos_top(squares).sqrt()
     gram = small @ small.T
     # Rounding of the product: |error| <= gamma_n |A||A|^T entrywise, at most n eps ‖A‖_F^2 in norm.
     product_error = small.shape[1] * EPS * float(np.linalg.norm(small)) ** 2
@@ -117,6 +117,14 @@ def _symmetric(matrix: Array | np.ndarray) -> np.ndarray:
     return a
 
 
-def _lanczos_top(a: np.ndarray) -> Estimate:
-    top = scipy.sparse.linalg.eigsh(a, k=1, which="LA", return_eigenvectors=False, v0=np.ones(len(a)), tol=1e-6)
-    return Estimate(float(top[0]), 1e-3 * abs(float(top[0])))
+def _lanczos_top(a) -> Estimate:
+    size = a.shape[0]
+    top = scipy.sparse.linalg.eigsh(
+        a,
+        k=1,
+        which="LA",
+        return_eigenvectors=False,
+        v0=np.ones(size),
+        tol=1e-6,  # pyright: ignore[reportArgumentType]
+    )
+    return Estimate(float(np.asarray(top)[0]), 1e-3 * abs(float(np.asarray(top)[0])))

@@ -1,6 +1,6 @@
 """The home of numbers: the float64 policy, the tolerances, and the few functions that keep digits others lose."""
 
-import jax
+import jax.core
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float

@@ -65,7 +65,7 @@ class Kernel(Command):
             for name, matrix in matrices.items():
                 values, error = linalg.eigenvalues(matrix, entry_error=errors[name])
                 found[name] = {"lambda_min": values[0], "lambda_max": values[-1], "error": error}
-        np.savez(self.out, **matrices)
+        np.savez(self.out, **matrices)  # pyright: ignore[reportArgumentType]
         if self.json_output:
             print_json({"system": system.name, "n": len(x), "out": str(self.out), "spectra": found})
         else:

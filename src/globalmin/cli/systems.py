@@ -57,9 +57,7 @@ def _print_systems(systems, planned) -> None:
 
     table = Table("system", "what it is", "paper", "theorems", "figures", title="Systems")
     for kind in systems.values():
-        table.add_row(
-            kind.name, kind.title, kind.paper, ", ".join(kind.theorems_listed), ", ".join(kind.figures)
-        )
+        table.add_row(kind.name, kind.title, kind.paper, ", ".join(kind.theorems_listed), ", ".join(kind.figures))
     for name, (title, paper) in planned.items():
         table.add_row(name, title, paper, "planned", "")
     Console().print(table)

@@ -2,9 +2,11 @@ from . import assumptions as assumptions
 from . import preprocess as preprocess
 from . import synthetic as synthetic
 from .assumptions import check as check
+from .assumptions import closest_pair as closest_pair
 from .assumptions import geometry as geometry
 from .assumptions import require as require
 from .dataset import Dataset as Dataset
+from .files import SUFFIXES as SUFFIXES
 from .loading import load as load
 from .loading import load_inputs as load_inputs
 from .loading import names as names

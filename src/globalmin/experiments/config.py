@@ -5,7 +5,9 @@ from typing import Literal
 
 import pydantic
 
-from .. import data, systems
+from .. import data as datasets
+from .. import systems
+from ..data import Dataset
 
 
 class RunConfig(pydantic.BaseModel):
@@ -58,11 +60,11 @@ class RunConfig(pydantic.BaseModel):
         self.build_system()
         return self
 
-    def load_data(self) -> data.Dataset:
+    def load_data(self) -> Dataset:
         """The data, preprocessed: named sets get the row norm that the system's theorems assume, files stay as they are."""
-        is_file = Path(self.data).suffix in data.SUFFIXES
+        is_file = Path(self.data).suffix in datasets.SUFFIXES
         default = "none" if is_file else self.build_system().row_norm
-        return data.load(
+        return datasets.load(
             self.data,
             n=self.n,
             per_class=self.per_class,

@@ -30,7 +30,7 @@ def run(out: Path, scale: str, seed: int, bar) -> dict[str, Any]:
     """Every width with every seed; panels of the means, claims on them."""
     size = SIZES[scale]
     widths, n = size["widths"], size["n"]
-    runs, curves = [], {}
+    runs, curves, epochs = [], {}, np.zeros(0, int)
     for m in widths:
         found = []
         for k in range(size["seeds"]):
@@ -47,8 +47,9 @@ def run(out: Path, scale: str, seed: int, bar) -> dict[str, Any]:
         epochs = found[0]["epoch"].values
     early = int(np.searchsorted(epochs, EARLY))
     last = {m: {name: float(v[-1]) for name, v in c.items()} for m, c in curves.items()}
+    losses = [float(curves[m]["loss"][early]) for m in widths]
     claims = [
-        decreases(f"larger m converges faster: loss at epoch {epochs[early]}", widths, [float(curves[m]["loss"][early]) for m in widths]),
+        decreases(f"larger m converges faster: loss at epoch {epochs[early]}", widths, losses),
         decreases("larger m changes fewer activation patterns", widths, [last[m]["pattern_change"] for m in widths]),
         slope("the changed fraction falls as m^(−1/2)", widths, [last[m]["pattern_change"] for m in widths], -0.5, 0.1),
         decreases("larger m moves each neuron less", widths, [last[m]["movement"] for m in widths]),

@@ -44,7 +44,13 @@ def run(out: Path, scale: str, seed: int, bar) -> dict[str, Any]:
     widths, epochs = size["widths"], size["epochs"]
     claims, panels, runs, steps = [], [], [], {}
     for name, options in size["data"].items():
-        common: dict[str, Any] = {"system": "equilibrium", "data": name, "epochs": epochs, "seed": seed, "sigma_w2": SIGMA_W2}
+        common: dict[str, Any] = {
+            "system": "equilibrium",
+            "data": name,
+            "epochs": epochs,
+            "seed": seed,
+            "sigma_w2": SIGMA_W2,
+        }
         common |= options
         steps[name] = _step_size(RunConfig(width=widths[-1], **common))
         found = []

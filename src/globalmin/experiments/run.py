@@ -123,7 +123,6 @@ def certificate_of(config: RunConfig, dataset: data.Dataset, prepared: train.Pre
         "step_size": prepared.step_size,
         "step_size_from": prepared.step_size_from,
         "method": prepared.method,
-        "width": prepared.width,
         "spectrum": spectrum_of(prepared.limit),
         "theorems": [t.to_dict() for t in prepared.theorems],
         "kantorovich": (flow if config.method == "flow" else descent).summary(),
@@ -211,10 +210,9 @@ def _log_from(saved, meta) -> train.Log:
     steps = {k[6:]: v for k, v in saved.items() if k.startswith("steps.")}
     looks = {k[6:]: v for k, v in saved.items() if k.startswith("looks.")}
     epochs = steps.pop("epoch")
-    records = [train.Records(epochs, steps, RESULTS.successful, "")] if len(epochs) else []
+    records = [train.Records(epochs, steps, RESULTS.successful, "")] if len(epochs) else []  # pyright: ignore[reportArgumentType]
     rows = [{k: float(v[i]) for k, v in looks.items()} for i in range(len(next(iter(looks.values()))))]
-    certified = {
-        name: None if meta[name] is None else Kantorovich.from_fields(meta[name])
-        for name in ("certified", "flow_certified")
-    }
-    return train.Log(records=records, looks=rows, **certified)
+    certified, flow_certified = (
+        None if meta[name] is None else Kantorovich.from_fields(meta[name]) for name in ("certified", "flow_certified")
+    )
+    return train.Log(records, rows, certified, flow_certified)

@@ -59,7 +59,7 @@ class AbstractModel(eqx.Module):
 
         u, pullback = jax.vjp(outputs, moved)
         (gradient,) = pullback(u - y)
-        return Step(u, gradient, state, {}, RESULTS.successful)
+        return Step(u, gradient, state, {}, RESULTS.successful)  # pyright: ignore[reportArgumentType]
 
     @abstractmethod
     def output_scale(self, x: Float[Array, "n d"], state: PyTree = None) -> float:

@@ -92,7 +92,9 @@ class AbstractSystem(eqx.Module):
         """Limit kernels on the data with the spectrum of the theorems' one."""
         kernel = self.kernel()
         matrices = {name: np.asarray(matrix) for name, matrix in kernel(x).items()}
-        values, error = linalg.eigenvalues(matrices[self.kernel_name], entry_error=kernel.entry_error(x)[self.kernel_name])
+        values, error = linalg.eigenvalues(
+            matrices[self.kernel_name], entry_error=kernel.entry_error(x)[self.kernel_name]
+        )
         return Limit(self.kernel_name, matrices, values, error)
 
     def kantorovich(

@@ -205,7 +205,9 @@ class EquilibriumSystem(AbstractSystem):
         )
         blocks = [
             full_block(iterate, bound.lipschitz),
-            Block(readout.name, sigma, lambda radius: min(features_lipschitz(radius), bound.features_lipschitz(radius))),
+            Block(
+                readout.name, sigma, lambda radius: min(features_lipschitz(radius), bound.features_lipschitz(radius))
+            ),
         ]
         return blocks, full_curvature(iterate, bound.lipschitz, "Λ from the second derivative of the equilibrium"), ""
 

@@ -19,9 +19,9 @@ PLANNED: dict[str, tuple[str, str]] = {
     "neural-ode": ("Neural ODE with tied weights", "Gao, Sun, Liu, Gao, ICLR 2025"),
     "balancing": ("auto-balancing of homogeneous networks", "Du, Hu, Lee, NeurIPS 2018; thesis, chapter 4"),
     "factorization": ("asymmetric matrix factorisation", "the same, chapter 4"),
-    "conv-teacher": ("two-layer convolutional network with a teacher", "Du, Lee, Tian, Póczos, Singh, ICML 2018; thesis, chapter 5"),
+    "conv-teacher": ("two-layer convolutional network with a teacher", "Du, Lee, Tian, Póczos, Singh, ICML 2018; chapter 5"),
     "conv-filter": ("learning one convolutional filter", "Du, Lee, Tian, ICLR 2018; thesis, chapter 6"),
-    "saddle": ("escaping saddles takes exponential time", "Du, Jin, Lee, Jordan, Póczos, Singh, NeurIPS 2017; thesis, chapter 7"),
+    "saddle": ("escaping saddles takes exponential time", "Du, Jin, Lee, Jordan, Póczos, Singh, NeurIPS 2017; chapter 7"),
 }  # fmt: skip
 
 
@@ -40,9 +40,7 @@ def build(name: str, **options: Any) -> AbstractSystem:
     kind = SYSTEMS[name]
     unknown = [option for option in options if option not in kind.options]
     if unknown:
-        raise ValueError(
-            f"{name} has no option {', '.join(unknown)}; it has {', '.join(kind.options) or 'none'}"
-        )
+        raise ValueError(f"{name} has no option {', '.join(unknown)}; it has {', '.join(kind.options) or 'none'}")
     if isinstance(options.get("activation"), str):
         options["activation"] = activation_named(options["activation"])
     return kind(**options)

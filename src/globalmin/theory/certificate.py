@@ -150,6 +150,10 @@ class AbstractCertificate(eqx.Module):
     def hypotheses(self) -> tuple[Hypothesis, ...]:
         """Every hypothesis, evaluated."""
 
+    def judge(self, hypotheses: tuple[Hypothesis, ...]) -> Verdict:
+        """The verdict that the evaluated hypotheses amount to: their worst."""
+        return worst([h.verdict for h in hypotheses])
+
     def promises(self) -> tuple[Promise, ...]:
         """What holds along the run if every hypothesis does; the monitor lays the run over it in any case."""
         return ()
@@ -157,7 +161,7 @@ class AbstractCertificate(eqx.Module):
     @property
     def verdict(self) -> Verdict:
         """The worst verdict of the hypotheses."""
-        return worst([h.verdict for h in self.hypotheses()])
+        return self.judge(self.hypotheses())
 
     def errata(self) -> tuple[Erratum, ...]:
         """The corrections of the source that this statement rests on."""
@@ -173,7 +177,7 @@ class AbstractCertificate(eqx.Module):
             method=self.method,
             assumed=self.assumed,
             errata_ids=self.errata_ids,
-            verdict=worst([h.verdict for h in hypotheses]),
+            verdict=self.judge(hypotheses),
             hypotheses=hypotheses,
             promises=self.promises(),
         )

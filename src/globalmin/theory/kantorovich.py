@@ -71,8 +71,9 @@ class Curvature(eqx.Module):
 class Kantorovich(AbstractCertificate):
     """The certificate's numbers at one iterate. Made by `certify`; `None` where a number does not exist.
 
-    Where c ≤ 0, `h` is its limit at small steps (c = 1). `h` and everything after it belong to the pessimistic ends of the estimates, so that a verdict HOLDS is one for
-    every value inside them; `verdict` is UNDECIDED where only the optimistic ends pass.
+    Where c ≤ 0, `h` is its limit at small steps (c = 1). `h` and everything after it belong to the pessimistic ends of the
+    estimates, so that a verdict HOLDS is one for every value inside them; `verdict` is UNDECIDED where only the optimistic
+    ends pass.
     """
 
     source: ClassVar[str] = "globalmin, Kantorovich certificate (docs/theory/kantorovich.md)"
@@ -110,9 +111,8 @@ class Kantorovich(AbstractCertificate):
             return math.exp(-(self.sigma_star**2))
         return 1 - self.c * self.step_size * self.sigma_star**2  # pyright: ignore
 
-    @property
-    def verdict(self) -> Verdict:
-        """HOLDS for all values inside the estimates, FAILS for none, else UNDECIDED."""
+    def judge(self, hypotheses: tuple[Hypothesis, ...]) -> Verdict:
+        """HOLDS for all values inside the estimates, FAILS for none, else UNDECIDED: decided on all of them at once."""
         return self.outcome
 
     @property
@@ -331,7 +331,7 @@ def _attempt(
 
     if not sigma > 0:
         return failed(0.0, 1.0, math.inf)
-    radius = RADIUS_MARGIN * rho_0 / sigma
+    radius, c, h = RADIUS_MARGIN * rho_0 / sigma, 1.0, math.inf
     # R and the constants on its ball depend on each other. Every R tried is at most RADIUS_MARGIN times the smallest one
     # that can serve, and the constants only grow with R, so a failure on the way is a failure for good.
     for _ in range(200):

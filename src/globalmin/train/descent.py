@@ -1,7 +1,7 @@
 """Full-batch gradient descent on ½‖u − y‖², whole chunks of epochs compiled into one loop: state in, state out."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import equinox as eqx
 import jax
@@ -12,6 +12,8 @@ from jaxtyping import Array, Float, PyTree
 from .._core import RESULTS
 from ..models import AbstractModel
 
+Model = TypeVar("Model", bound=AbstractModel)
+
 CHUNK = 1024
 """Epochs of one compiled call at most: its records live in buffers of this length."""
 
@@ -19,10 +21,10 @@ DIVERGED = 1e6
 """The loss over its first value at which a run stops: far above what a transient of stable descent can reach."""
 
 
-class DescentState(eqx.Module):
+class DescentState(eqx.Module, Generic[Model]):
     """Where a descent stands. Everything a run needs to go on to the same bits."""
 
-    model: AbstractModel
+    model: Model
     solver: PyTree  # warm starts of inner solves, () without
     epoch: int
     first_loss: float  # at epoch 0; -1 before the first step
@@ -37,19 +39,19 @@ class Records(eqx.Module):
     message: str  # "" where the chunk went through
 
 
-def start(model: AbstractModel, x: Float[Array, "n d"]) -> DescentState:
+def start(model: Model, x: Float[Array, "n d"]) -> DescentState[Model]:
     """The state before the first epoch."""
     return DescentState(model, model.initial_state(x), 0, -1.0)
 
 
 def descend(
-    state: DescentState,
+    state: DescentState[Model],
     x: Float[Array, "n d"],
     y: Float[Array, " n"],
     step_size: float,
     epochs: int,
     advance: Callable | None = None,
-) -> tuple[DescentState, Records]:
+) -> tuple[DescentState[Model], Records]:
     """Run θ ← θ − η ∇L for at most min(`epochs`, `CHUNK`) epochs.
 
     **Arguments:** `state`; `x`, `y` in the dtype of the parameters; `step_size`, η of the sum-of-squares loss
@@ -77,7 +79,7 @@ def descend(
     at = np.arange(state.epoch, state.epoch + count)
     new = DescentState(model, solver, state.epoch + count, float(first))
     message = "" if result == RESULTS.successful else f"stopped at epoch {new.epoch}: {RESULTS[result]}"
-    return new, Records(at, values, result, message)
+    return new, Records(at, values, result, message)  # pyright: ignore[reportArgumentType]
 
 
 def gradient_step(gradient_of, moved, solver, gradient, step_size):

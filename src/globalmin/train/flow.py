@@ -36,4 +36,4 @@ def integrate(gradient_of, moved, solver, gradient, time):
     )
     final = jax.tree.map(lambda a: a[0], solution.ys)
     good = solution.result == diffrax.RESULTS.successful
-    return final, RESULTS.where(good, RESULTS.successful, RESULTS.integrator_failed)
+    return final, RESULTS.where(good, RESULTS.successful, RESULTS.integrator_failed)  # pyright: ignore[reportArgumentType]

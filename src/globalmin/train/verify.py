@@ -82,7 +82,7 @@ def sentence(checks: Sequence[Checked]) -> str:
     conclusions = [c for c in checks if c.promise.conclusion and c.kept is not None]
     broken = [c for c in conclusions if not c.kept]
     if broken:
-        first = min(broken, key=lambda c: c.first_broken)  # pyright: ignore[reportArgumentType]
+        first = min(broken, key=lambda c: c.first_broken or 0)
         return f"first broken: {first.promise.name} at epoch {first.first_broken}"
     return "held throughout" if conclusions else "nothing was promised that the run could be held against"
 

@@ -1,11 +1,12 @@
 r"""Λ of the deep equilibrium model z = φ(Wz + Ux), f = a·z, on a ball around the iterate at hand.
 
-With D = diag φ′(h_i), N_i = (I − W D)^{-1}, S_i = D N_i, r_i = S_iᵀa, g_i = Wᵀr_i + a, s_i = dW z_i + dU x_i, the second derivative is
+With D = diag φ′(h_i), N_i = (I − W D)^{-1}, S_i = D N_i, r_i = S_iᵀa, g_i = Wᵀr_i + a and s_i = dW z_i + dU x_i, the second
+derivative is
 
     D²f_i = da·S s′ + da′·S s + r_i·(dW S s′ + dW′ S s) + (N s)ᵀ diag(g_i ∘ φ″(h_i)) N s′,
 
-so that with bounds on the ball, marked by primes,  Λ = ‖((2 r′T′Y′ + mq′χ′, T′Y′), (T′Y′, 0))‖. The primed bounds solve a monotone
-system: along a straight path of length R no quantity can pass a vector d with (right side at d) ≤ d.
+so that with bounds on the ball, marked by primes,  Λ = ‖((2 r′T′Y′ + mq′χ′, T′Y′), (T′Y′, 0))‖. The primed bounds solve a
+monotone system: along a straight path of length R no quantity can pass a vector d with (right side at d) ≤ d.
 
 Resolvents. For 0 ≤ φ′ ≤ 1 and μ = λ_max((W + Wᵀ)/2) < 1, every diagonal 0 ≤ D ≤ I has ‖(I − DW)^{-1}D‖ ≤ 1/(1 − μ): from
 D^{-1}z − Wz = s, ‖z‖²(1 − μ) ≤ ‖z‖‖s‖. Without that, sup|φ′|‖W‖ < 1 and the Neumann series serve.

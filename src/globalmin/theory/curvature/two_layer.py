@@ -6,8 +6,9 @@ each neuron has norm at most sup|φ″| sup_v Σ_i |c_i| (x_i·v)², then Cauchy
 product theorem. With the read-out trained, the mixed derivative adds m^{-1/2} sup|φ′| ‖X‖ off the diagonal.
 """
 
-import equinox as eqx
 import math
+
+import equinox as eqx
 
 
 class TwoLayerCurvature(eqx.Module):

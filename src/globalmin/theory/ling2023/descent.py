@@ -140,7 +140,7 @@ class GradientDescent(AbstractEstimated):
         distance = math.hypot(given(me.radius_w), given(me.radius_u), given(me.radius_a))
         return (
             Promise("‖W‖ ≤ ‖W(0)‖ + δ_w", "operator_norm", "<=", worst.bars.w),
-            Promise("θ stays inside the three radii", "distance", "<=", distance),
+            Promise("θ stays inside the three radii", "distance", "<=", distance, conclusion=False),
             *_halved(worst.start, given(me.step_size)),
         )
 

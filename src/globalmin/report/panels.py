@@ -1,0 +1,120 @@
+"""A paper's figure: panels of lines by width, its claims as a table, and a page that links the runs behind it."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import figures
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SHADES = ("#9ecae1", "#4292c6", "#08519c", "#d55e00", "#009e73", "#aa4499")
+"""Widths in order: three blues that darken, then colours that colour-blind readers tell apart."""
+
+MARKS = ("o", "s", "^", "D", "v", "P")
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """One curve: label, epochs and values."""
+
+    label: str
+    epochs: np.ndarray
+    values: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Panel:
+    """One panel of a figure: title, what the y axis is, its lines, and whether the axis is logarithmic."""
+
+    title: str
+    y_label: str
+    lines: Sequence[Line]
+    log: bool = False
+
+
+def draw_panels(panels: Sequence[Panel], columns: int = 3) -> "Figure":
+    """All panels in one figure, `columns` in a row."""
+    from matplotlib.figure import Figure
+
+    columns = min(columns, len(panels))
+    rows = -(-len(panels) // columns)
+    with figures.style():
+        figure = Figure(figsize=(3.1 * columns, 2.5 * rows), layout="constrained")
+        axes = np.atleast_1d(np.asarray(figure.subplots(rows, columns))).ravel()
+        for ax, panel in zip(axes, panels, strict=False):
+            for k, line in enumerate(panel.lines):
+                ax.plot(
+                    line.epochs, line.values, label=line.label, color=SHADES[k % len(SHADES)],
+                    marker=MARKS[k % len(MARKS)], markevery=max(1, len(line.epochs) // 8),
+                )  # fmt: skip
+            ax.set_title(panel.title)
+            ax.set_xlabel("epoch")
+            ax.set_ylabel(panel.y_label)
+            if panel.log:
+                ax.set_yscale("log", nonpositive="mask")
+        for ax in axes[len(panels) :]:
+            ax.set_visible(False)
+        axes[0].legend()
+    return figure
+
+
+def print_claims(found: Mapping[str, Any], console: Any = None) -> None:
+    """The claims of a reproduced figure, PASS or FAIL each."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(
+        "claim", "measured", "asked", "", title=f"{found['figure']} ({found['source']}), scale {found['scale']}"
+    )
+    for claim in found["claims"]:
+        verdict = Text("PASS", "bold green") if claim["passed"] else Text("FAIL", "bold red")
+        table.add_row(Text(claim["text"]), Text(claim["measured"]), Text(claim["asked"]), verdict)
+    console = Console() if console is None else console
+    console.print(table)
+    if "page" in found:
+        console.print(f"page: {found['page']}", soft_wrap=True)
+
+
+def print_spectrum(spectra: Mapping[str, Mapping[str, float]], title: str, console: Any = None) -> None:
+    """Smallest and largest eigenvalue of each kernel, with the error bound that serves both."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from .formats import number, with_error
+
+    table = Table("kernel", "λ_min", "λ_max", title=title)
+    for name, ends in spectra.items():
+        table.add_row(name, with_error(ends["lambda_min"], ends["error"]), number(ends["lambda_max"]))
+    (Console() if console is None else console).print(table)
+
+
+def write_figure_page(
+    folder: str | Path, found: Mapping[str, Any], panels: Sequence[Panel], runs: Sequence[Any]
+) -> Path:
+    """Save the panels as SVG and PDF, the claims as claims.json, and one page over them that links every run's report.
+
+    **Returns:** the page's path.
+    """
+    from . import page
+    from .runs import RunFolder
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    target = RunFolder(folder)
+    target.write_json("claims.json", found)
+    texts = figures.save({"figure": draw_panels(panels)}, folder)
+    links = [
+        {
+            "name": run.path.name,
+            "href": f"{run.path.name}/report.html",
+            "sentence": run.certificate["verification"]["sentence"],
+        }
+        for run in runs
+    ]
+    return target.write_text("index.html", page.render("figure.html.j2", found=found, svg=texts["figure"], runs=links))

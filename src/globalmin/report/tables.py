@@ -1,0 +1,214 @@
+"""A certificate in the terminal: rich tables, and the same as plain text."""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from . import formats
+from .formats import number
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+    from rich.text import Text
+
+_STYLES = {"HOLDS": "bold green", "FAILS": "bold red", "UNDECIDED": "bold yellow"}
+
+
+def print_certificate(certificate: Mapping[str, Any], console: Any = None) -> None:
+    """Print a certificate (the object in `certificate.json`) to a rich console; standard output without one."""
+    from rich.console import Console
+
+    console = Console() if console is None else console
+    for part in certificate_parts(certificate):
+        console.print(part)
+
+
+def certificate_text(certificate: Mapping[str, Any], width: int = 110) -> str:
+    """The same as plain text without colours, `width` characters wide."""
+    from rich.console import Console
+
+    file = io.StringIO()
+    print_certificate(certificate, Console(file=file, width=width, color_system=None, legacy_windows=False))
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
+
+
+def certificate_parts(certificate: Mapping[str, Any]) -> "list[RenderableType]":
+    """Data, spectrum, theorems, Kantorovich certificate, promises, corrections: those of them that there are."""
+    parts: list[RenderableType] = []
+    if certificate.get("data"):
+        parts.append(data_table(certificate["data"]))
+    if certificate.get("spectrum"):
+        parts.append(spectrum_table(certificate["spectrum"]))
+    theorems = certificate.get("theorems") or []
+    for theorem in theorems:
+        parts += theorem_parts(theorem)
+    if certificate.get("kantorovich"):
+        parts += kantorovich_parts(certificate["kantorovich"])
+    flow = certificate.get("kantorovich_flow")
+    if flow and not (certificate.get("kantorovich") or {}).get("flow"):
+        parts += kantorovich_parts(flow)
+    if certificate.get("verification"):
+        parts += verification_parts(certificate["verification"])
+    if any(t.get("errata") for t in theorems):
+        parts.append(errata_table(theorems))
+    return parts
+
+
+def data_table(data: Mapping[str, Any]) -> "Table":
+    """Name, size and geometry of the data."""
+    title = f"data: {data.get('name', 'unnamed')}, n = {data['n']} samples in d = {data['d']} dimensions"
+    rest = {k: v for k, v in data.get("geometry", {}).items() if k not in ("n", "d")}
+    return _facts(title, formats.geometry(rest))
+
+
+def spectrum_table(spectrum: Mapping[str, Any]) -> "Table":
+    """Ends of the limit kernel's spectrum with the error bound that serves all eigenvalues."""
+    low, error = spectrum["lambda_min"], spectrum["error"]
+    sign = "positive beyond its error bound" if low > error else "not shown positive: inside its error bound"
+    if low < -error:
+        sign = "negative beyond its error bound"
+    rows = [
+        ("λ_min", f"{formats.with_error(low, error)} ({sign})"),
+        ("λ_max", formats.with_error(spectrum["lambda_max"], error)),
+    ]
+    return _facts(f"limit kernel {spectrum['name']}: spectrum", rows)
+
+
+def theorem_parts(theorem: Mapping[str, Any]) -> "list[RenderableType]":
+    """One theorem: its statement, what it assumes, its hypotheses, and its verdict in words."""
+    from rich.text import Text
+
+    head = Text.assemble("\n", verdict_text(theorem["verdict"]), (f"  {formats.title(theorem['theorem'])}", "bold"))
+    lines: list[RenderableType] = [head, Text(theorem["source"], "dim"), Text(theorem["statement"])]
+    if theorem.get("assumed"):
+        lines.append(Text(f"assumed, not checked: {theorem['assumed']}", "italic"))
+    lines.append(hypotheses_table(theorem["hypotheses"]))
+    lines.append(Text(f"{theorem['verdict']}: {formats.meaning(theorem['verdict'])}", _STYLES[theorem["verdict"]]))
+    if theorem.get("errata"):
+        lines.append(Text(f"rests on the corrections {', '.join(theorem['errata'])}", "dim"))
+    return lines
+
+
+def hypotheses_table(hypotheses: Sequence[Mapping[str, Any]]) -> "Table":
+    """Left side, relation, right side, slack with its error bound, verdict and remark of each hypothesis."""
+    columns = ("hypothesis", "left side>", "", "right side>", "slack>", "verdict", "remark")
+    rows = [
+        (
+            h["name"],
+            number(h["lhs"]),
+            formats.relation(h["relation"]),
+            number(h["rhs"]),
+            formats.with_error(h["slack"], h.get("error")),
+            verdict_text(h["verdict"]),
+            formats.remark(h),
+        )
+        for h in hypotheses
+    ]
+    return _table(columns, rows)
+
+
+def kantorovich_parts(kantorovich: Mapping[str, Any]) -> "list[RenderableType]":
+    """The Kantorovich certificate at one iterate: verdict, sentence, its numbers, and what would make it hold."""
+    from rich.text import Text
+
+    flow = ", gradient flow" if kantorovich.get("flow") else ""
+    head = Text.assemble("\n", verdict_text(kantorovich["verdict"]), (f"  Kantorovich certificate{flow}", "bold"))
+    lines: list[RenderableType] = [head, Text(kantorovich.get("statement", ""))]
+    lines.append(_facts(None, kantorovich_facts(kantorovich)))
+    lines += [Text(f"  to make it hold: {way}") for way in kantorovich.get("advice", ())]
+    return lines
+
+
+def kantorovich_facts(kantorovich: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The numbers of a Kantorovich certificate with what each is; those that exist."""
+    names = (
+        ("h", "h (certifies below 1/2)"),
+        ("rho_0", "ρ₀, norm of the residual"),
+        ("sigma_0", "σ₀, lower bound of the Jacobian's smallest singular value"),
+        ("lambda", "Λ, Lipschitz constant of the Jacobian on the ball"),
+        ("radius", "R, radius of the ball"),
+        ("rate", f"factor of the residual per {'unit of time' if kantorovich.get('flow') else 'step'}"),
+        ("step_size", "step size η"),
+        ("largest_step_size", "largest step size that certifies"),
+        ("block", "block of parameters"),
+        ("bound", "bound on the change of the Jacobian"),
+    )
+    return [(text, number(kantorovich[key])) for key, text in names if kantorovich.get(key) not in (None, "")]
+
+
+def verification_parts(verification: Mapping[str, Any]) -> "list[RenderableType]":
+    """The verdict over the run, the certified epoch, and every promise with what became of it."""
+    from rich.text import Text
+
+    lines: list[RenderableType] = [
+        Text(f"\n{verification['sentence']}", "bold"),
+        Text(certified_sentence(verification)),
+    ]
+    for source, promises in formats.by_source(verification.get("promises") or ()).items():
+        rows = [
+            (
+                p["name"],
+                "conclusion" if p.get("conclusion", True) else "step of the proof",
+                formats.bound(p),
+                Text(formats.kept(p), _STYLES[tone(p)]),
+                number(p.get("margin")),
+            )
+            for p in promises
+        ]
+        lines += [Text(f"\n{source}", "dim"), _table(("promise", "kind", "bound", "along the run", "margin>"), rows)]
+    return lines
+
+
+def certified_sentence(verification: Mapping[str, Any]) -> str:
+    """From which epoch on the Kantorovich certificate holds, in words."""
+    epoch = verification.get("certified_epoch")
+    if epoch is None:
+        return "the Kantorovich certificate held at no monitored epoch"
+    return f"the Kantorovich certificate first holds at epoch {epoch}"
+
+
+def tone(promise: Mapping[str, Any]) -> str:
+    """The verdict whose colour a promise takes; a step of the proof that is left refutes nothing."""
+    if promise.get("kept") is None:
+        return "UNDECIDED"
+    return "HOLDS" if promise["kept"] else "FAILS" if promise.get("conclusion", True) else "UNDECIDED"
+
+
+def errata_table(theorems: Sequence[Mapping[str, Any]]) -> "Table":
+    """The corrections that these theorems rest on."""
+    rows = [(e["id"], e["where"], e["printed"], e["corrected"], e["why"]) for e in formats.errata(theorems)]
+    return _table(("correction", "where", "as printed", "used instead", "why"), rows)
+
+
+def verdict_text(verdict: str) -> "Text":
+    """A verdict in its colour."""
+    from rich.text import Text
+
+    return Text(verdict, _STYLES[verdict])
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> "Table":
+    """A `>` at the end of a column's name sets it flush right. Cells are `Text`: brackets are no markup."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(Text(column.rstrip(">")), justify="right" if column.endswith(">") else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
+    return table
+
+
+def _facts(title: str | None, rows: Sequence[tuple[str, str]]) -> "Table":
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    named = None if title is None else Text(title, "bold")
+    table = Table(box=box.SIMPLE, show_header=False, title=named, title_justify="left", title_style="", pad_edge=False)
+    for name, value in rows:
+        table.add_row(Text(name, "dim"), Text(value))
+    return table
