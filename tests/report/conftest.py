@@ -1,5 +1,7 @@
 """A synthetic run: small, quick to write, and with everything that a report can show."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -9,18 +11,20 @@ from globalmin.theory.certificate import worst
 
 EPOCHS = 300
 CERTIFIED = 120
+CORRECTION = Erratum(
+    "test-1", "A. Author", "Lemma 3", "‖e‖ ≤ 1 & <x>", "‖e‖² ≤ 1", "a square is missing", "substantive"
+)
+CONFIG = {"system": "two-layer", "data": "digits", "width": 1024, "epochs": EPOCHS, "seed": 0, "step_size": 0.03}
 
 
 @pytest.fixture(autouse=True)
 def correction(monkeypatch):
     """One correction that the synthetic theorem rests on."""
-    entry = Erratum("test-1", "A. Author", "Lemma 3", "‖e‖ ≤ 1 & <x>", "‖e‖² ≤ 1", "a square is missing", "substantive")
-    monkeypatch.setitem(ERRATA, "test-1", entry)
-    return entry
+    monkeypatch.setitem(ERRATA, CORRECTION.id, CORRECTION)
+    return CORRECTION
 
 
-@pytest.fixture
-def certificate():
+def make_certificate():
     """The content of certificate.json of a finished run."""
     step, low, error = 0.03, 0.0231, 3.1e-14
     hypotheses = [
@@ -101,8 +105,7 @@ def certificate():
     }
 
 
-@pytest.fixture
-def series():
+def make_series():
     """Monitored epochs, monitored quantities, and quantities of every epoch."""
     looks = np.unique(np.rint(np.expm1(np.linspace(0, np.log1p(EPOCHS), 20)))).astype(int)
     steps = np.arange(EPOCHS)
@@ -129,17 +132,35 @@ def series():
 
 
 @pytest.fixture
-def config():
-    """The settings of the run."""
-    return {"system": "two-layer", "data": "digits", "width": 1024, "epochs": EPOCHS, "seed": 0, "step_size": 0.03}
+def certificate():
+    """The content of certificate.json of a finished run."""
+    return make_certificate()
 
 
 @pytest.fixture
-def folder(tmp_path, config, certificate, series):
-    """A finished run on disk, without figures and page."""
-    folder = RunFolder.create(tmp_path / "run", config, {"seed": 0})
-    folder.write_certificate(certificate)
-    folder.write_trajectory(*series, {"step_size": 0.03})
+def series():
+    """Monitored epochs, monitored quantities, and quantities of every epoch."""
+    return make_series()
+
+
+@pytest.fixture
+def config():
+    """The settings of the run."""
+    return dict(CONFIG)
+
+
+@pytest.fixture(scope="session")
+def written(tmp_path_factory):
+    """A finished run on disk, written once and copied for each test."""
+    folder = RunFolder.create(tmp_path_factory.mktemp("written") / "run", CONFIG, {"seed": 0})
+    folder.write_certificate(make_certificate())
+    folder.write_trajectory(*make_series(), {"step_size": 0.03})
     folder.write_arrays("weights/final.npz", {"w": np.arange(6.0).reshape(2, 3), "block.a": np.array([1, -1])})
     folder.finish()
-    return folder
+    return folder.path
+
+
+@pytest.fixture
+def folder(tmp_path, written):
+    """A finished run on disk, without figures and page."""
+    return RunFolder(shutil.copytree(written, tmp_path / "run"))

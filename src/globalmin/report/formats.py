@@ -55,7 +55,7 @@ def factor_missed(hypothesis: Mapping[str, Any]) -> str:
     ratio = rhs / lhs if more else lhs / rhs
     if not 1 < ratio < math.inf:
         return ""
-    return f"{'short' if more else 'over'} by a factor of {number(ratio, 2 if ratio >= 10 else 3)}"
+    return f"{'short' if more else 'over'} by a factor of {number(float(f'{ratio:.{1 if ratio >= 10 else 2}e}'))}"
 
 
 def remark(hypothesis: Mapping[str, Any]) -> str:
