@@ -70,6 +70,21 @@ def test_limits_are_those_that_were_promised(run):
     assert lines(drawn["movement"], 2)["no neuron moves beyond R"][1][0] == 0.4
 
 
+def test_a_bound_far_above_is_written_and_not_drawn(run):
+    certificate = run.certificate
+    certificate["verification"]["promises"][2]["limit"] = 30690.0
+    ax = draw(run.trajectory, certificate)["movement"].axes[2]
+    assert "no neuron moves beyond R: far above, 31000" in ax.get_legend_handles_labels()[1]
+    assert ax.get_ylim()[1] < 1
+
+
+def test_only_an_implicit_network_has_a_limit_of_the_operator_norm(run):
+    drawn = draw(run.trajectory, run.certificate)["solver"]
+    assert "limit of well-posedness" in lines(drawn, 1)
+    explicit = draw(run.trajectory.drop_vars(["forward_iterations", "backward_iterations"]), run.certificate)["solver"]
+    assert "limit of well-posedness" not in lines(explicit)
+
+
 def test_a_long_series_is_drawn_as_mean_and_range(run):
     mean = lines(draw(run.trajectory, run.certificate)["solver"])["equilibrium: mean and range"][1]
     assert len(mean) == figures.STRETCHES
@@ -93,7 +108,7 @@ def test_zero_and_negative_values_are_not_a_warning(run, tmp_path):
     assert drawn["loss"].axes[0].get_yscale() == "linear"
     labels = drawn["spectrum"].axes[0].get_legend_handles_labels()[1]
     assert "2 not positive: not shown" in labels
-    assert "error bound 1×10⁻¹⁵" in labels
+    assert "error bound 10⁻¹⁵" in labels
 
 
 def test_a_user_s_settings_change_nothing(run):

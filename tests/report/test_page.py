@@ -122,6 +122,14 @@ def test_text_is_escaped(short, certificate, config):
     assert ("sub", {}) in page.tags
 
 
+def test_a_chosen_step_size_is_told_as_a_number(short, certificate, config):
+    short.write_json("config.json", {**config, "step_size": "auto"})
+    short.write_certificate({**certificate, "step_size": 0.0786, "step_size_from": "1 / λ_max at epoch 0"})
+    text = Page(write_report(short.path)).text
+    assert "step size 0.0786, seed 0" in text
+    assert "1 / λ_max at epoch 0" in text
+
+
 def test_a_broken_promise_comes_first(short, certificate):
     certificate["verification"]["sentence"] = "first broken: λ_min(H) ≥ λ₀/2 at epoch 9"
     short.write_certificate(certificate)

@@ -4,6 +4,7 @@ Matplotlib's object interface only (no pyplot, no global state kept); files are 
 """
 
 import io
+import itertools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,6 +65,10 @@ WIDE, NARROW = (6.9, 2.9), (3.4, 2.5)
 """Inches: across two columns of a paper, and one."""
 
 STRETCHES = 150
+"""A series of every epoch is drawn by its mean and range over at most so many stretches."""
+
+FAR = 4
+"""A bound so many times above the largest value is written and not drawn."""
 
 
 def draw(trajectory: "xarray.Dataset | None", certificate: Mapping[str, Any]) -> "dict[str, Figure]":
@@ -194,8 +199,13 @@ def _limits(ax: "Axes", certificate: Mapping[str, Any], quantity: str) -> None:
     for promise in promises:
         if promise["quantity"] == quantity and promise.get("factor", 1.0) == 1 and np.isfinite(promise["limit"]):
             drawn.setdefault(promise["limit"], promise["name"])
-    for (limit, name), dash in zip(drawn.items(), dashes, strict=False):
-        ax.axhline(limit, color=ORANGE, linestyle=dash, linewidth=1.1, label=name)
+    top = max(float(np.max(np.abs(line.get_ydata()), initial=0)) for line in ax.get_lines())
+    for (limit, name), dash in zip(drawn.items(), itertools.cycle(dashes), strict=False):
+        if limit <= FAR * top:
+            label = name if abs(limit) > 0.02 * top else f"{name}: far below, {number(limit, 2)}"
+            ax.axhline(limit, color=ORANGE, linestyle=dash, linewidth=1.1, label=label)
+        else:  # a line there would press the curve onto the axis
+            ax.plot([], [], " ", label=f"{name}: far above, {number(limit, 2)}")
 
 
 def _legend(ax: "Axes", below: bool = False) -> None:
@@ -306,9 +316,10 @@ def _spectrum(spectrum):
 
 
 def _solver(trajectory, certificate, there):
+    implicit = "forward_iterations" in there  # only then does ‖W‖ decide whether there is an equilibrium
     groups = (
         ("iterations of the solves per epoch", ("forward_iterations", "backward_iterations")),
-        ("‖W(k)‖: well posed below 1", ("operator_norm", "one_sided_norm")),
+        ("‖W(k)‖: well posed below 1" if implicit else "‖W(k)‖", ("operator_norm", "one_sided_norm")),
     )
     labels = {
         "forward_iterations": ("equilibrium", BLUE, "-"),
@@ -321,7 +332,7 @@ def _solver(trajectory, certificate, there):
     for ax, (_, names) in zip(axes, shown, strict=True):
         for name in names:
             _band(ax, trajectory, name, *labels[name])
-        if "operator_norm" in names or "one_sided_norm" in names:
+        if implicit and ("operator_norm" in names or "one_sided_norm" in names):
             ax.axhline(1.0, color=GREY, linestyle=(0, (5, 2)), linewidth=1, label="limit of well-posedness")
         _certified(ax, certificate, say=False)
         ax.set_ylim(bottom=0)

@@ -22,13 +22,14 @@ def number(value: Any, digits: int = 4) -> str:
         return "NaN"
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    if value == int(value) and abs(value) < 1e6:
+    if value == int(value) and abs(value) < 1e6 and digits >= 4:
         return f"{int(value)}".replace("-", "−")
     mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
     power = int(exponent)
     if -4 <= power < 6:
         return _short(f"{float(f'{value:.{digits - 1}e}'):.{max(digits - 1 - power, 0)}f}")
-    return f"{_short(mantissa)}×10{str(power).translate(_SUPERSCRIPT)}"
+    times = {"1": "", "−1": "−"}.get(_short(mantissa), f"{_short(mantissa)}×")
+    return f"{times}10{str(power).translate(_SUPERSCRIPT)}"
 
 
 def power(value: float) -> str:

@@ -26,7 +26,10 @@ CAPTIONS = {
         "them puts it outside the proof and refutes nothing."
     ),
     "spectrum": "Eigenvalues of the limit kernel on these data, largest first; those near the error bound are unknown.",
-    "solver": "Work of the inner solves, and the norm that keeps the equilibrium well posed.",
+    "solver": (
+        "Operator norm of the hidden weight. An implicit network has its equilibrium while the norm is below 1; the work "
+        "of its solves stands beside it."
+    ),
     "pattern": "Share of the (neuron, sample) pairs whose activation is switched otherwise than at the start.",
 }
 """Below each figure; also what a screen reader hears."""
@@ -47,6 +50,8 @@ def write_report(path: str | Path) -> Path:
     trajectory = run.trajectory if run.has("trajectory.zarr") else None
     drawn = figures.draw(trajectory, certificate)
     texts = figures.save(drawn, run.path / "figures")
+    # "auto" in the configuration: the certificate has the number.
+    resolved = {k: certificate[k] for k in ("step_size", "step_size_from") if certificate.get(k) is not None}
     text = render(
         "report.html.j2",
         run=run,
@@ -55,8 +60,8 @@ def write_report(path: str | Path) -> Path:
         certificate=certificate,
         verification=certificate.get("verification") or {},
         geometry=_geometry(certificate),
-        in_short=_in_short(run.config),
-        asked=formats.facts({k: v for k, v in run.config.items() if not isinstance(v, Mapping)}),
+        in_short=_in_short({**run.config, **resolved}),
+        asked=formats.facts({**run.config, **resolved}),
         provenance=_provenance(certificate),
         verdict=verdict(run),
         tiles=_tiles(run, certificate, trajectory),
@@ -135,7 +140,8 @@ def _geometry(certificate: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _provenance(certificate: Mapping[str, Any]) -> list[tuple[str, str]]:
     values = (certificate.get("data") or {}).get("provenance") or {}
-    return formats.facts({k: v for k, v in values.items() if k not in ("name", "n", "d")})
+    short = {name: f"{digest[:12]}…" for name, digest in (values.get("sha256") or {}).items()}
+    return formats.facts({k: v for k, v in {**values, "sha256": short}.items() if k not in ("name", "n", "d")})
 
 
 def _in_short(config: Mapping[str, Any]) -> str:
@@ -182,7 +188,7 @@ def _math(text: Any) -> str:
     """λ_min and (1 − ηλ₀)^k with real sub- and superscripts; everything else of the text is escaped."""
     from markupsafe import Markup
 
-    marked = re.sub(r"\b([λσRwayxL])_(min|max|[ijkr0*])(?!\w)", r"\1<sub>\2</sub>", _escape(str(text)))
+    marked = re.sub(r"\b([λσRwayxL])_(min|max|[ijkr*]|\d)(?!\w)", r"\1<sub>\2</sub>", _escape(str(text)))
     return Markup(re.sub(r"\^(?:\(([^()]*)\)|(\w))", r"<sup>\1\2</sup>", marked))
 
 

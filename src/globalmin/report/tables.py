@@ -51,7 +51,7 @@ def certificate_parts(certificate: Mapping[str, Any]) -> "list[RenderableType]":
     if certificate.get("verification"):
         parts += verification_parts(certificate["verification"])
     if any(t.get("errata") for t in theorems):
-        parts.append(errata_table(theorems))
+        parts += errata_parts(theorems)
     return parts
 
 
@@ -175,10 +175,17 @@ def tone(promise: Mapping[str, Any]) -> str:
     return "HOLDS" if promise["kept"] else "FAILS" if promise.get("conclusion", True) else "UNDECIDED"
 
 
-def errata_table(theorems: Sequence[Mapping[str, Any]]) -> "Table":
-    """The corrections that these theorems rest on."""
-    rows = [(e["id"], e["where"], e["printed"], e["corrected"], e["why"]) for e in formats.errata(theorems)]
-    return _table(("correction", "where", "as printed", "used instead", "why"), rows)
+def errata_parts(theorems: Sequence[Mapping[str, Any]]) -> "list[RenderableType]":
+    """The corrections that these theorems rest on: where, as printed, used instead. The reasons are in the report."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    lines: list[RenderableType] = [Text("\ncorrections used (reasons: globalmin systems --errata)", "bold")]
+    for e in formats.errata(theorems):
+        lines.append(Text.assemble((f"{e['id']}", "bold"), f"  {e['where']}"))
+        used = f"printed: {e['printed']}\nused:    {e['corrected']}" if e["printed"] else e["why"]
+        lines.append(Padding(Text(used), (0, 0, 0, 4)))
+    return lines
 
 
 def verdict_text(verdict: str) -> "Text":
