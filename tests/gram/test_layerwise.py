@@ -49,7 +49,9 @@ def test_terms_shared_over_time_are_summed(getkey):
     """∂f_i/∂W = Σ_k l_ik ⊗ r_ik: against the dense Jacobian of that sum."""
     left, right = jax.random.normal(getkey(), (5, 3, 4)), jax.random.normal(getkey(), (5, 3, 2))
     dense = np.einsum("nkp,nkq->npq", left, right).reshape(5, -1)
-    np.testing.assert_allclose(gram.block_gram(TangentBlock(left, right)), dense @ dense.T, rtol=0, atol=1e-13)
+    np.testing.assert_allclose(
+        gram.grams_of({"w": TangentBlock(left, right)})["w"], dense @ dense.T, rtol=0, atol=1e-13
+    )
 
 
 @pytest.mark.parametrize("n", [127, 128, 129, 300])
@@ -57,7 +59,7 @@ def test_halved_product_is_the_product(getkey, n):
     """Above the size at which the lower block is copied; odd sizes too."""
     a = jax.random.normal(getkey(), (n, 17))
     block = TangentBlock(a, jnp.ones((n, 1)))
-    np.testing.assert_allclose(gram.block_gram(block), np.asarray(a) @ np.asarray(a).T, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(gram.grams_of({"a": block})["a"], np.asarray(a) @ np.asarray(a).T, rtol=0, atol=1e-12)
 
 
 def test_float32_stays_float32(getkey):

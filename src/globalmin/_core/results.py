@@ -3,6 +3,10 @@
 import optimistix as optx
 
 
+class UnsolvedError(ValueError):
+    """An equilibrium that a certificate needs could not be solved; the message is the result's advice, one line."""
+
+
 class RESULTS(optx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
     """How an equilibrium, an adjoint or a training step ended; `RESULTS[result]` is the message."""
 

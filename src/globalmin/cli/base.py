@@ -1,20 +1,44 @@
 """What the commands share: a closed configuration, the progress bar, and printing for people or for machines."""
 
+import dataclasses
 import sys
 import time
-from typing import Any
+from abc import ABC, abstractmethod
+from typing import Annotated, Any, ClassVar, get_type_hints
 
 import pydantic
 
 
-class Command(pydantic.BaseModel):
+class Command(pydantic.BaseModel, ABC):
     """A command's arguments; unknown ones are an error."""
 
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    positional: ClassVar[tuple[str, ...]] = ()
 
+    @abstractmethod
     def run(self) -> int:
         """Do it, and return the exit code."""
-        raise AssertionError("every command has its own run")
+
+
+def unchecked(command: type[Command]) -> type:
+    """A dataclass with a command's fields and help and none of its checks, for the parser.
+
+    So that a bad value is refused by us, in one line, and not by the parser in a box. The way back is `command(**vars(...))`.
+    """
+    import tyro
+
+    hints = get_type_hints(command)  # without the constraints, which ride in Annotated
+    fields = []
+    for name, field in sorted(command.model_fields.items(), key=lambda item: not item[1].is_required()):
+        argument = tyro.conf.arg(help=field.description or "", name="json" if name == "json_output" else None)
+        kind: Any = Annotated[hints[name], argument]
+        if name in command.positional:
+            kind = tyro.conf.Positional[kind]
+        default = dataclasses.MISSING if field.is_required() else field.default
+        fields.append((name, kind, dataclasses.field(default=default)))
+    parsed = dataclasses.make_dataclass(command.__name__, fields)
+    parsed.__doc__ = command.__doc__
+    return parsed
 
 
 class Bar:

@@ -1,10 +1,9 @@
 """`globalmin certify`: every theorem about a network on data, without training."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import ClassVar, Literal
 
 import pydantic
-import tyro
 
 from .base import Command, Timed, print_json
 
@@ -15,7 +14,9 @@ class Certify(Command):
     Example: globalmin certify two-layer --data digits --width 2000 --activation softplus
     """
 
-    system: tyro.conf.Positional[str]
+    positional: ClassVar[tuple[str, ...]] = ("system",)
+
+    system: str
     """The system: one of `globalmin systems`."""
     data: str
     """A .npz with X and y, a .csv or .parquet, or a data set by name."""
@@ -42,7 +43,7 @@ class Certify(Command):
     """Failure probability of the published theorems over the initialisation."""
     require: Literal["kantorovich", "published", "any"] | None = None
     """Exit with 1 unless this certificate holds: kantorovich, a published theorem with a rate, or any of them."""
-    json_output: Annotated[bool, tyro.conf.arg(name="json")] = False
+    json_output: bool = False
     """One JSON object for machines."""
 
     def run(self) -> int:

@@ -1,8 +1,6 @@
 """The commands by name. Each is a typed configuration with a `run` that returns the exit code."""
 
-from collections.abc import Callable
-from typing import Any
-
+from .base import Command
 from .certify import Certify
 from .demo import Demo
 from .kernel import Kernel
@@ -18,7 +16,7 @@ DESCRIPTION = (
     "Exit code 0: done; 1: a certificate or a claim fails where one was demanded; 2: bad input."
 )
 
-COMMANDS: dict[str, Callable[..., Any]] = {
+COMMANDS: dict[str, type[Command]] = {
     "demo": Demo,
     "systems": Systems,
     "kernel": Kernel,

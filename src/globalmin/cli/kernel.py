@@ -1,9 +1,7 @@
 """`globalmin kernel`: infinite-width kernels of a data file."""
 
 from pathlib import Path
-from typing import Annotated, Literal
-
-import tyro
+from typing import ClassVar, Literal
 
 from .base import Command, Timed, print_json
 
@@ -14,7 +12,9 @@ class Kernel(Command):
     Example: globalmin kernel two-layer --data points.npz --out K.npz --activation erf
     """
 
-    system: tyro.conf.Positional[str]
+    positional: ClassVar[tuple[str, ...]] = ("system",)
+
+    system: str
     """The system: one of `globalmin systems`."""
     data: str
     """A .npz with X (n x d; y is not needed), a .csv or .parquet, or a data set by name."""
@@ -32,7 +32,7 @@ class Kernel(Command):
     """equilibrium: sigma_w^2. Default 0.08."""
     normalize: Literal["unit", "sqrt-d", "none"] = "none"
     """Rows are taken as given unless this says otherwise."""
-    json_output: Annotated[bool, tyro.conf.arg(name="json")] = False
+    json_output: bool = False
     """One JSON object for machines."""
 
     def run(self) -> int:

@@ -13,13 +13,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     import pydantic
     import tyro
 
+    from .base import unchecked
     from .commands import COMMANDS, DESCRIPTION
 
+    parsers = {name: unchecked(command) for name, command in COMMANDS.items()}
+    arguments = tyro.extras.subcommand_cli_from_dict(parsers, prog="globalmin", description=DESCRIPTION, args=argv)
+    command = next(COMMANDS[name] for name, parser in parsers.items() if isinstance(arguments, parser))
     try:
-        command = tyro.extras.subcommand_cli_from_dict(  # pyright: ignore[reportCallIssue]
-            COMMANDS, prog="globalmin", description=DESCRIPTION, args=argv
-        )
-        return command.run()
+        return command(**vars(arguments)).run()
     except pydantic.ValidationError as error:
         return _refuse("; ".join(_plain(e) for e in error.errors()))
     except (ValueError, OSError, ImportError, eqx.EquinoxRuntimeError) as error:

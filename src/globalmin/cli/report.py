@@ -1,8 +1,7 @@
 """`globalmin report`: draw a run's figures and page anew."""
 
 from pathlib import Path
-
-import tyro
+from typing import ClassVar
 
 from .base import Command
 
@@ -13,7 +12,9 @@ class Report(Command):
     Example: globalmin report runs/digits
     """
 
-    folder: tyro.conf.Positional[Path]
+    positional: ClassVar[tuple[str, ...]] = ("folder",)
+
+    folder: Path
     """The run folder."""
 
     def run(self) -> int:

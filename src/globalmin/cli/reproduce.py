@@ -1,9 +1,7 @@
 """`globalmin reproduce`: a paper's figure with its claims as numbers."""
 
 from pathlib import Path
-from typing import Annotated, Literal
-
-import tyro
+from typing import ClassVar, Literal
 
 from .base import Bar, Command, print_json
 
@@ -14,7 +12,9 @@ class Reproduce(Command):
     Example: globalmin reproduce du2019-fig2.1 --out runs/fig2.1
     """
 
-    figure: tyro.conf.Positional[str]
+    positional: ClassVar[tuple[str, ...]] = ("figure",)
+
+    figure: str
     """du2019-fig2.1, ling2023-fig1."""
     out: Path
     """The folder to write; it must not exist or be empty."""
@@ -22,7 +22,7 @@ class Reproduce(Command):
     """small: minutes on two cores. paper: the paper's own sizes."""
     seed: int = 0
     """Seed of data and initialisation."""
-    json_output: Annotated[bool, tyro.conf.arg(name="json")] = False
+    json_output: bool = False
     """One JSON object for machines, no progress bar."""
 
     def run(self) -> int:

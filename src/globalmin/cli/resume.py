@@ -1,9 +1,7 @@
 """`globalmin resume`: go on with an interrupted run."""
 
 from pathlib import Path
-from typing import Annotated
-
-import tyro
+from typing import ClassVar
 
 from .base import Bar, Command
 from .train import tell
@@ -15,17 +13,18 @@ class Resume(Command):
     Example: globalmin resume runs/digits
     """
 
-    folder: tyro.conf.Positional[Path]
+    positional: ClassVar[tuple[str, ...]] = ("folder",)
+
+    folder: Path
     """The run folder."""
-    json_output: Annotated[bool, tyro.conf.arg(name="json")] = False
+    json_output: bool = False
     """One JSON object for machines, no progress bar."""
 
     def run(self) -> int:
         """Resume and report."""
-        from ..experiments import resume
-        from ..report import open_run
+        from ..experiments import resumable, resume
 
-        epochs = open_run(self.folder).config.get("epochs", 1)
+        epochs = resumable(self.folder).config.get("epochs", 1)
         with Bar(f"resuming {self.folder}", epochs, self.json_output) as bar:
             run = resume(self.folder, progress=bar)
         return tell(run, self.json_output)

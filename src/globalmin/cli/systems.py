@@ -1,9 +1,5 @@
 """`globalmin systems`: what there is."""
 
-from typing import Annotated
-
-import tyro
-
 from .base import Command, print_json
 
 
@@ -15,7 +11,7 @@ class Systems(Command):
 
     errata: bool = False
     """List the corrections of the sources instead: where, printed, corrected, why."""
-    json_output: Annotated[bool, tyro.conf.arg(name="json")] = False
+    json_output: bool = False
     """One JSON object for machines."""
 
     def run(self) -> int:

@@ -1,25 +1,25 @@
 """`globalmin train`: one monitored run, written to a folder."""
 
 from pathlib import Path
-from typing import Annotated
-
-import tyro
+from typing import ClassVar
 
 from ..experiments.config import RunConfig
-from .base import Bar, print_json
+from .base import Bar, Command, print_json
 
 
-class Train(RunConfig):
+class Train(RunConfig, Command):
     """Train with every monitor of the theorems, and write the run: trajectory, certificates, figures, report.
 
     Example: globalmin train two-layer --data digits --width 1000 --epochs 500 --out runs/digits
     """
 
-    system: tyro.conf.Positional[str]
+    positional: ClassVar[tuple[str, ...]] = ("system",)
+
+    system: str
     """The system: one of `globalmin systems`."""
     out: Path
     """The run folder; it must not exist or be empty."""
-    json_output: Annotated[bool, tyro.conf.arg(name="json")] = False
+    json_output: bool = False
     """One JSON object for machines, no progress bar."""
 
     def run(self) -> int:

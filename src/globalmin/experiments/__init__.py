@@ -4,4 +4,5 @@ from .reproduce import FIGURES as FIGURES
 from .reproduce import reproduce as reproduce
 from .run import certify as certify
 from .run import execute as execute
+from .run import resumable as resumable
 from .run import resume as resume

@@ -13,7 +13,7 @@ from ..data import Dataset
 class RunConfig(pydantic.BaseModel):
     """One training run, complete: with the data at hand, the same configuration gives the same run."""
 
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     system: str
     """The system: one of `globalmin systems`."""

@@ -18,8 +18,8 @@ from .config import RunConfig
 Progress = Callable[[int, int, dict[str, float]], None]
 """Called at every look with the epoch, the number of epochs and the monitored quantities."""
 
-CHECKPOINT_SECONDS = 20.0
-"""A checkpoint is written at a look if this long has passed since the last one, and whenever a run ends early."""
+CHECKPOINT_SECONDS = 5.0
+"""Checkpoint and trajectory are written at a look if this long has passed since the last time, and at Ctrl-C."""
 
 
 def execute(
@@ -53,9 +53,7 @@ def resume(path: str | Path, *, progress: Progress | None = None) -> report.Run:
 
     **Raises:** `ValueError` if the folder is no run, is damaged, or its data do not match the configuration.
     """
-    run = report.open_run(path)
-    if run.status != "running":
-        raise ValueError(f"{path}: an interrupted run expected, this one is {run.status}; see {path}/report.html")
+    run = resumable(path)
     config = RunConfig(**run.config)
     arrays = report.read_arrays(run.path / "data.npz")
     prepared = prepare(config, arrays["x"], arrays["y"])
@@ -69,6 +67,14 @@ def resume(path: str | Path, *, progress: Progress | None = None) -> report.Run:
         state = train.DescentState(model, solver, meta["epoch"], meta["first_loss"])
         log = _log_from(saved, meta)
     return _train(config, folder, prepared, run.certificate, log, state, progress)
+
+
+def resumable(path: str | Path) -> report.Run:
+    """The run of that folder if it was interrupted or killed. **Raises:** `ValueError` if it ended, or is none."""
+    run = report.open_run(path)
+    if run.status != "running":
+        raise ValueError(f"{path}: an interrupted run expected, this one is {run.status}; see {path}/report.html")
+    return run
 
 
 def certify(config: RunConfig, *, weights: str | Path | None = None) -> dict[str, Any]:
@@ -166,15 +172,16 @@ def _train(config, folder, prepared, certificate, log, state, progress) -> repor
     saved_at, look = time.monotonic(), None
     try:
         for look in train.run(prepared, log, state):
-            _write_trajectory(folder, prepared, log)
             if progress is not None:
                 progress(look.epoch, config.epochs, look.quantities)
-            if time.monotonic() - saved_at > CHECKPOINT_SECONDS:
+            if time.monotonic() - saved_at >= CHECKPOINT_SECONDS:
                 _save(folder, look.state, log)
+                _write_trajectory(folder, prepared, log)
                 saved_at = time.monotonic()
     except KeyboardInterrupt:
         if look is not None:
             _save(folder, look.state, log)
+            _write_trajectory(folder, prepared, log)
         folder.update_manifest(message=f"interrupted; globalmin resume {folder.path} goes on")
         raise
     verification = train.conclude(prepared, log)

@@ -5,6 +5,8 @@ n × q matrices where the Jacobian has n · p · q entries. Blocks that are shar
 gradients that are sums of outer products; their share is the same formula on the stacked terms, summed over them.
 """
 
+from collections.abc import Mapping
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -13,18 +15,31 @@ from jaxtyping import Array, Float, PyTree
 from ..models import AbstractModel, TangentBlock
 
 
-def block_gram(block: TangentBlock) -> Float[Array, "n n"]:
-    """One block's share of J Jᵀ: Σ_kl (left_ik·left_jl)(right_ik·right_jl)."""
-    if block.left.ndim == 2:
-        if block.right.shape[1] == 1:  # a read-out: the right Gram is of rank one, no product needed
-            return self_product(block.left * block.right)
-        return self_product(block.left) * self_product(block.right)
-    n, terms = block.left.shape[:2]
-    stacked = [self_product(side.reshape(n * terms, -1)) for side in (block.left, block.right)]
-    return (stacked[0] * stacked[1]).reshape(n, terms, n, terms).sum((1, 3))
+def grams_of(blocks: Mapping[str, TangentBlock]) -> dict[str, Float[Array, "n n"]]:
+    """Each block's share of J Jᵀ, Σ_kl (left_ik·left_jl)(right_ik·right_jl).
+
+    An array that stands in several blocks (the adjoint of a deep equilibrium model) is multiplied once.
+    """
+    products: dict[int, Array] = {}
+
+    def product(side):
+        if id(side) not in products:
+            products[id(side)] = _self_product(side.reshape(-1, side.shape[-1]))
+        return products[id(side)]
+
+    grams = {}
+    for name, block in blocks.items():
+        n, *terms = block.left.shape[:-1]
+        if block.right.shape[-1] == 1 and not terms:  # a read-out: the right Gram has rank one
+            grams[name] = product(block.left) * block.right * block.right[:, 0]
+        else:
+            share = product(block.left) * product(block.right)
+            grams[name] = share.reshape(n, *terms, n, *terms).sum((1, 3)) if terms else share
+    return grams
 
 
-def self_product(a: Float[Array, "n p"]) -> Float[Array, "n n"]:
+@jax.jit
+def _self_product(a: Float[Array, "n p"]) -> Float[Array, "n n"]:
     """A Aᵀ at three quarters of the price: the lower off-diagonal block is the transpose of the upper one."""
     n = len(a)
     if n < 128:  # below this the product is too small for the saved block to show
@@ -38,7 +53,7 @@ def self_product(a: Float[Array, "n p"]) -> Float[Array, "n n"]:
 @eqx.filter_jit
 def block_grams(model: AbstractModel, x: Float[Array, "n d"], state: PyTree = None) -> dict[str, Float[Array, "n n"]]:
     """Every trained block's share of the empirical tangent kernel; their sum is J Jᵀ."""
-    return {name: block_gram(block) for name, block in model.tangent_blocks(x, state).items()}
+    return grams_of(model.tangent_blocks(x, state))
 
 
 def gram(model: AbstractModel, x: Float[Array, "n d"], state: PyTree = None) -> Float[Array, "n n"]:

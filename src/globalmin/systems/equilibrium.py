@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from .._core import Estimate, linalg, numerics
+from .._core import RESULTS, Estimate, UnsolvedError, linalg, numerics
 from ..activations import AbstractActivation
 from ..activations import get as activation_named
 from ..kernels import AbstractKernel, EquilibriumKernel
@@ -27,9 +27,12 @@ class EquilibriumIterate(Iterate):
 
     @cached_property
     def solved(self) -> tuple[np.ndarray, np.ndarray, float, float]:
-        """Z, R and the two relative residuals, at the certificates' tolerance; raises where a solve failed."""
+        """Z, R and the two relative residuals, at the certificates' tolerance; `UnsolvedError` where a solve failed."""
         z, r = _solve(self.model, self.x, self.state)
-        return np.asarray(z.checked()), np.asarray(r.checked()), float(z.residual), float(r.residual)
+        for solve in (z, r):
+            if solve.result != RESULTS.successful:
+                raise UnsolvedError(f"{RESULTS[solve.result]} (‖W‖ = {self.operator_norm.value:.4g})")
+        return np.asarray(z.value), np.asarray(r.value), float(z.residual), float(r.residual)
 
     @cached_property
     def outputs(self) -> np.ndarray:

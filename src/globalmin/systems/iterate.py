@@ -52,7 +52,7 @@ class Iterate:
     @cached_property
     def block_grams(self) -> dict[str, np.ndarray]:
         """Each trained block's share of the tangent kernel."""
-        return {name: np.asarray(_block_gram(block)) for name, block in self.blocks.items()}
+        return {name: np.asarray(share) for name, share in gram.grams_of(self.blocks).items()}
 
     @cached_property
     def gram(self) -> np.ndarray:
@@ -116,6 +116,3 @@ def _outputs(model, x, state):
 @eqx.filter_jit
 def _blocks(model, x, state):
     return model.tangent_blocks(x, state)
-
-
-_block_gram = eqx.filter_jit(gram.block_gram)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._core import numerics
+from .._core import UnsolvedError, numerics
 from ..models import AbstractModel
 from ..systems import AbstractSystem, Iterate, Limit, Question
 from ..theory import Evaluated, Kantorovich, Verdict
@@ -189,16 +189,21 @@ def run(prepared: Prepared, log: Log, state: DescentState | None = None) -> Iter
         look = _look(p, log, state, message)
         looked.add(look.epoch)
         yield look
-        if message:
+        if look.message:
             return
 
 
 def _look(p: Prepared, log: Log, state: DescentState, message: str) -> Look:
     iterate = p.start if state.epoch == 0 else p.system.iterate(state.model, p.x, p.y, state.solver or None)
-    quantities = {"epoch": float(state.epoch), **p.system.monitor(iterate, p.start)}
-    quantities["lambda_min_error"] = iterate.lambda_min.error
     eta = None if p.method == "flow" else p.step_size
-    certificates = p.system.kantorovich(iterate, eta, width=p.width, epoch=state.epoch)
+    try:
+        quantities = {"epoch": float(state.epoch), **p.system.monitor(iterate, p.start)}
+        quantities["lambda_min_error"] = iterate.lambda_min.error
+        certificates = p.system.kantorovich(iterate, eta, width=p.width, epoch=state.epoch)
+    except UnsolvedError as error:  # well-posedness is lost: say so, and end the run with what there is
+        message = message or f"stopped at epoch {state.epoch}: {error}"
+        log.message = message
+        return Look(state.epoch, {"epoch": float(state.epoch)}, state, p.kantorovich, message)
     own = certificates[1] if p.method == "flow" else certificates[0]
     quantities["kantorovich_h"] = math.nan if own.h is None else own.h
     quantities["kantorovich_flow_h"] = math.nan if certificates[1].h is None else certificates[1].h

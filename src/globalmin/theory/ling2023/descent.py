@@ -139,7 +139,8 @@ class GradientDescent(AbstractEstimated):
         worst = me.worst()
         distance = math.hypot(given(me.radius_w), given(me.radius_u), given(me.radius_a))
         return (
-            Promise("‖W‖ ≤ ‖W(0)‖ + δ_w", "operator_norm", "<=", worst.bars.w),
+            Promise("‖W‖ < 1", "operator_norm", "<", 1.0),
+            Promise("‖W‖ ≤ ‖W(0)‖ + δ_w", "operator_norm", "<=", worst.bars.w, conclusion=False),
             Promise("θ stays inside the three radii", "distance", "<=", distance, conclusion=False),
             *_halved(worst.start, given(me.step_size)),
         )
@@ -198,7 +199,8 @@ class SmallReadout(AbstractEstimated):
         me = self.settled()
         worst = me.worst()
         return (
-            Promise("‖W‖ ≤ (1 + ‖W(0)‖)/2", "operator_norm", "<=", 1 - worst.kappa),
+            Promise("‖W‖ < 1", "operator_norm", "<", 1.0),
+            Promise("‖W‖ ≤ (1 + ‖W(0)‖)/2", "operator_norm", "<=", 1 - worst.kappa, conclusion=False),
             *_halved(worst.start, given(me.step_size)),
         )
 
