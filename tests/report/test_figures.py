@@ -75,6 +75,9 @@ def test_a_bound_far_above_is_written_and_not_drawn(run):
     certificate["verification"]["promises"][2]["limit"] = 30690.0
     ax = draw(run.trajectory, certificate)["movement"].axes[2]
     assert "no neuron moves beyond R: far above, 31000" in ax.get_legend_handles_labels()[1]
+    legend = ax.get_legend()
+    assert legend is not None
+    assert max(len(line) for text in legend.get_texts() for line in text.get_text().splitlines()) <= 28
     assert ax.get_ylim()[1] < 1
 
 

@@ -271,11 +271,11 @@ def test_nothing_is_unpickled_from_zarr(folder, tmp_path):
         "zarr_format": 2,
         "shape": [1],
         "chunks": [1],
-        "dtype": "|O",
-        "fill_value": None,
+        "dtype": "<f8",
+        "fill_value": 0.0,
         "order": "C",
-        "compressor": None,
-        "filters": [{"id": "pickle", "protocol": 5}],
+        "compressor": {"id": "pickle", "protocol": 5},
+        "filters": None,
     }
     (store / "loss" / ".zarray").write_text(json.dumps(array))
     (store / "loss" / ".zattrs").write_text('{"_ARRAY_DIMENSIONS": ["epoch"]}')

@@ -5,6 +5,7 @@ Matplotlib's object interface only (no pyplot, no global state kept); files are 
 
 import io
 import itertools
+import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -208,11 +209,21 @@ def _limits(ax: "Axes", certificate: Mapping[str, Any], quantity: str) -> None:
             ax.plot([], [], " ", label=f"{name}: far above, {number(limit, 2)}")
 
 
+def _from_zero(ax: "Axes") -> None:
+    """An axis that shows zero, with room above a curve that is nearly constant."""
+    low, high = ax.get_ylim()
+    ax.set_ylim(min(0.0, low) if low < -0.1 * high else 0.0, 1.05 * high)
+
+
 def _legend(ax: "Axes", below: bool = False) -> None:
     """Where it hides least; below the axis in a panel too narrow to hold it."""
-    if ax.get_legend_handles_labels()[0] and below:
-        ax.legend(loc="upper left", bbox_to_anchor=(0, -0.24), borderaxespad=0, borderpad=0, handlelength=1.6)
-    elif ax.get_legend_handles_labels()[0]:
+    handles, labels = ax.get_legend_handles_labels()
+    if labels and below:
+        labels = [textwrap.fill(label, 28) for label in labels]
+        ax.legend(
+            handles, labels, loc="upper left", bbox_to_anchor=(0, -0.27), borderaxespad=0, borderpad=0, handlelength=1.6
+        )
+    elif labels:
         ax.legend(loc="best")
 
 
@@ -256,7 +267,7 @@ def _lambda_min(trajectory, certificate, there):
             )
         _limits(ax, certificate, name)
         _certified(ax, certificate)
-        ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]))
+        _from_zero(ax)
         _legend(ax)
     return figure
 
@@ -292,7 +303,7 @@ def _movement(trajectory, certificate, there):
             _line(ax, trajectory, "path_length", "path length", PURPLE, "--")
             _limits(ax, certificate, "path_length")
         _certified(ax, certificate)
-        ax.set_ylim(bottom=0)
+        _from_zero(ax)
         _legend(ax, below=len(panels) > 2)
     return figure
 
@@ -335,7 +346,7 @@ def _solver(trajectory, certificate, there):
         if implicit and ("operator_norm" in names or "one_sided_norm" in names):
             ax.axhline(1.0, color=GREY, linestyle=(0, (5, 2)), linewidth=1, label="limit of well-posedness")
         _certified(ax, certificate, say=False)
-        ax.set_ylim(bottom=0)
+        _from_zero(ax)
         _legend(ax)
     return figure
 
@@ -345,6 +356,6 @@ def _pattern(trajectory, certificate, there):
     _line(ax, trajectory, "pattern_change", "along the run", BLUE)
     _limits(ax, certificate, "pattern_change")
     _certified(ax, certificate)
-    ax.set_ylim(bottom=0)
+    _from_zero(ax)
     _legend(ax)
     return figure

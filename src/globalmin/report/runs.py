@@ -403,21 +403,15 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
     if not Path(path).is_file():
         raise ValueError(f"{path}: an .npz file expected, there is none; check the path")
     try:
-        with Path(path).open("rb") as file, zipfile.ZipFile(file) as archive:
-            members = [name.removesuffix(".npy") for name in archive.namelist()]
-            return {name: _read_array(archive, name) for name in members}
+        if not zipfile.is_zipfile(path):
+            raise ValueError("not a zip archive")
+        with np.load(path, allow_pickle=False) as archive:
+            return dict(archive)
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         reason = _one_line(error)
         raise ValueError(
             f"{path}: damaged, an .npz of plain arrays expected ({reason}); restore it from a copy"
         ) from None
-
-
-def _read_array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
-    with archive.open(f"{name}.npy") as member:
-        array = np.lib.format.read_array(member, allow_pickle=False)
-        member.read()  # to the end, where the checksum is compared
-    return array
 
 
 def _read_trajectory(path: Path) -> "xarray.Dataset":
@@ -431,7 +425,7 @@ def _read_trajectory(path: Path) -> "xarray.Dataset":
         if not source.exists():
             continue
         try:
-            # zarr_format=3 refuses format 2, whose filters may be pickle. No decoding: the numbers are as stored.
+            # zarr_format=3 refuses format 2, whose codecs may be pickle. No decoding: the numbers are as stored.
             with xarray.open_zarr(source, consolidated=True, zarr_format=3, chunks=None, decode_cf=False) as opened:
                 dataset = opened.load()
         except Exception as error:  # whatever Zarr raises on a damaged store
