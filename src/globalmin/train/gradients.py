@@ -1,0 +1,226 @@
+"""Which gradient of an equilibrium network can be trusted, at which tolerance of its solves.
+
+Three gradients of L = ½‖f(X) − y‖² are compared at every tolerance: the implicit one (`step`, what training uses), the
+unrolled one (autodiff through as many passes of the layer as that solve took) and the one-step or phantom one (autodiff
+through a single pass from the solved equilibrium, which drops the inverse of I − MD). The reference is the implicit
+gradient solved to `CERTIFICATE_TOLERANCE`, itself checked by central finite differences of the converged solve.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.flatten_util
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PyTree
+
+from .._core import RESULTS, UnsolvedError, numerics
+from ..models import AbstractEquilibriumModel, AbstractModel, Step
+from ..models.fixed_point_layer import CERTIFICATE_TOLERANCE
+from ..systems.iterate import in_float64
+
+METHODS = ("implicit", "unrolled", "phantom")
+
+TOLERANCES = tuple(10.0**-k for k in range(1, 11))
+
+THRESHOLD = 1e-2
+"""Relative error ε of a gradient that training tolerates.
+
+With a step η ≤ 1/β of descent on a β-smooth loss along g̃, ‖g̃ − ∇L‖ ≤ ε‖∇L‖:
+L(θ − ηg̃) ≤ L + ½η(‖g̃ − ∇L‖² − ‖∇L‖²) ≤ L − ½η(1 − ε²)‖∇L‖². The guaranteed decrease loses the share ε², here a
+ten-thousandth.
+"""
+
+SHRINKS = (1.0, 1e-3)
+"""Residuals at which a gradient is judged, relative to the present one: the start, and a loss a million times smaller.
+
+An output's error does not shrink with the residual that it enters, so the end of a run asks for a tighter tolerance.
+"""
+
+# Central differences with a relative displacement t are off by t² (by t where neurons cross a kink) and by (error of
+# the solve)/t: both are equal at the cube root (at the square root).
+DISPLACEMENT = CERTIFICATE_TOLERANCE ** (1 / 3)
+DISPLACEMENT_AT_KINKS = CERTIFICATE_TOLERANCE ** (1 / 2)
+
+
+@dataclasses.dataclass(frozen=True)
+class Trust:
+    """Relative errors of the gradients, one row per residual, tolerance and method, and the references' own checks.
+
+    A row has `shrink`, `tolerance`, `method`, `error` (‖g − ∇L‖/‖∇L‖ over all parameters), `difference_error` (the same
+    against finite differences, sampled), `forward` and `backward` (passes through the layer, in units of one product of
+    the batch with M) and `converged`. A reference has `shrink`, `loss`, `gradient_norm`, `difference_error` and
+    `difference_noise`, below which the differences tell nothing: their change when the displacement doubles.
+    """
+
+    rows: tuple[dict[str, Any], ...]
+    references: tuple[dict[str, float], ...]
+    threshold: float
+
+    def needed(self, method: str = "implicit", shrink: float | None = None) -> float | None:
+        """The loosest tolerance from which on every tighter one keeps the method's error below the threshold.
+
+        At one residual, or at all. None where not even the tightest does: the method is biased, or more is asked
+        than float64 solves give.
+        """
+        if method not in METHODS:
+            raise ValueError(f"method: one of {', '.join(METHODS)} expected, {method!r} came")
+        rows = [r for r in self.rows if r["method"] == method and shrink in (None, r["shrink"])]
+        found = None
+        for tolerance in sorted({row["tolerance"] for row in rows}):
+            at = [row for row in rows if row["tolerance"] == tolerance]
+            if not all(row["converged"] and row["error"] <= self.threshold for row in at):
+                break
+            found = tolerance
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """Rows, references, threshold and the recommendation, for JSON."""
+        needed = {method: self.needed(method) for method in METHODS}
+        by_shrink = {f"{r['shrink']:g}": self.needed(shrink=r["shrink"]) for r in self.references}
+        return dataclasses.asdict(self) | {"needed": needed, "needed_at": by_shrink}
+
+
+def trust(
+    model: AbstractModel,
+    x: Float[Array, "n d"],
+    y: Float[Array, " n"],
+    *,
+    tolerances: Sequence[float] = TOLERANCES,
+    shrinks: Sequence[float] = SHRINKS,
+    threshold: float = THRESHOLD,
+    directions: int = 8,
+    seed: int = 0,
+) -> Trust:
+    r"""The gradient trust report of an equilibrium network (`Equilibrium`, `Implicit`), in float64.
+
+    **Arguments:**
+
+    - `model`: judged at its present parameters, cast to float64; its own `tolerance` is not used.
+    - `x`, `y`: float64 data. `shrinks` replaces y by f + s(y − f), so that the residual is s times the present one.
+    - `tolerances`: relative residuals at which the solves of a step stop, from a cold start.
+    - `threshold`: the relative error that `needed` allows (see `THRESHOLD`).
+    - `directions`: K Gaussian directions d of the finite differences. The mean of (⟨g − ∇L, d⟩)² is ‖g − ∇L‖², so the
+      sampled error is right to a relative √(1/2K).
+
+    **Returns:** a `Trust`.
+
+    **Raises:** `ValueError` for a model without an inner solve, data not in float64, a network that fits its labels
+    exactly, tolerances or shrinks outside [1e-15, 1], a threshold outside (0, 1); `UnsolvedError` if the reference
+    does not converge.
+
+    **Cost:** per tolerance and residual a step; per tolerance one compilation and the memory of the unrolled passes;
+    4K solves for the differences; (K + 4) copies of the parameters.
+    """
+    if not isinstance(model, AbstractEquilibriumModel):
+        raise ValueError(f"model: one with an equilibrium expected, {type(model).__name__} came; it has no inner solve")
+    x, y = numerics.check_inputs(x), numerics.check_labels(y, len(x))
+    numerics.check_count("directions", directions)
+    for name, values in (("tolerances", tolerances), ("shrinks", shrinks)):
+        if not values or not all(1e-15 <= v <= 1 for v in values):
+            raise ValueError(f"{name}: at least one number in [1e-15, 1] expected, {tuple(values)} came")
+    if not 0 < threshold < 1:
+        raise ValueError(f"threshold: a number in (0, 1) expected, {threshold} came; from 1 on nothing need descend")
+    network: AbstractEquilibriumModel = in_float64(model)
+    tight = dataclasses.replace(network, tolerance=CERTIFICATE_TOLERANCE)
+    cold = network.cold_state(x)
+    first = _step(tight, x, y, cold)
+    if not bool(_converged(first)):
+        raise UnsolvedError(f"{RESULTS[first.result]} (‖M‖ = {network.operator_norm().value:.4g})")
+    rho = first.outputs - y
+    targets = {shrink: first.outputs - shrink * rho for shrink in shrinks}
+    normals, slopes, doubled = _differences(tight, x, directions, seed)
+
+    truth, references = {}, []
+    for shrink, target in targets.items():
+        gradient = _flat(_step(tight, x, target, cold).gradient)
+        norm = float(jnp.linalg.norm(gradient))
+        if norm == 0:
+            raise ValueError("y: labels that the network does not fit expected, the gradient is 0; change y")
+        truth[shrink] = (gradient, norm, slopes @ (shrink * rho))
+        noise = (slopes - doubled) @ (shrink * rho)
+        references.append(
+            {
+                "shrink": float(shrink),
+                "loss": float(jnp.sum((shrink * rho) ** 2)) / 2,
+                "gradient_norm": norm,
+                "difference_error": _root_mean_square(normals @ gradient - truth[shrink][2]) / norm,
+                "difference_noise": _root_mean_square(noise) / norm,
+            }
+        )
+
+    rows = []
+    for tolerance in tolerances:
+        loose = dataclasses.replace(network, tolerance=float(tolerance))
+        for shrink, target in targets.items():
+            done = _step(loose, x, target, cold)
+            forward, backward = int(done.info["forward_iterations"]), int(done.info["backward_iterations"])
+            z = network.activation(done.state.hidden)
+            # The solve starts at H = C, which is one pass from z = 0: its z is that of one pass more than it counts.
+            unrolled = _through(loose, x, jnp.zeros_like(z), target, forward + 1)
+            found = {
+                "implicit": (done.gradient, forward, backward),
+                "unrolled": (unrolled, forward + 1, forward + 1),
+                "phantom": (_through(loose, x, z, target, 1), forward + 1, 1),
+            }
+            gradient, norm, differences = truth[shrink]
+            for method, (tree, there, back) in found.items():
+                other = _flat(tree)
+                rows.append(
+                    {
+                        "shrink": float(shrink),
+                        "tolerance": float(tolerance),
+                        "method": method,
+                        "error": float(jnp.linalg.norm(other - gradient)) / norm,
+                        "difference_error": _root_mean_square(normals @ other - differences) / norm,
+                        "forward": there,
+                        "backward": back,
+                        "converged": bool(_converged(done)),
+                    }
+                )
+    return Trust(tuple(rows), tuple(references), float(threshold))
+
+
+def _differences(model, x, count: int, seed: int) -> tuple[Array, Array, Array]:
+    """Directions, one per row, and the outputs' directional derivatives by displacements t and 2t."""
+    flat, restore = jax.flatten_util.ravel_pytree(eqx.filter(model, model.trainable()))
+    fixed = eqx.filter(model, model.trainable(), inverse=True)
+    normals = jax.random.normal(jax.random.key(seed), (count, flat.size))
+    relative = DISPLACEMENT_AT_KINKS if model.activation.kinks else DISPLACEMENT
+    t = relative * jnp.linalg.norm(flat) / float(np.sqrt(flat.size))
+
+    def slope(direction, t):
+        one, other = (eqx.combine(restore(flat + s * t * direction), fixed).outputs(x) for s in (1.0, -1.0))
+        return (one - other) / (2 * t)
+
+    single = [slope(direction, t) for direction in normals]
+    double = [slope(direction, 2 * t) for direction in normals]
+    return normals, jnp.stack(single), jnp.stack(double)
+
+
+@eqx.filter_jit
+def _step(model, x, y, state) -> Step:
+    return model.step(x, y, state)
+
+
+@eqx.filter_jit
+def _through(model, x, z, y, count: int) -> PyTree:
+    """Autodiff of the loss after `count` passes from a z that is held fixed."""
+    moved, fixed = eqx.partition(model, model.trainable())
+    return jax.grad(lambda m: jnp.sum((eqx.combine(m, fixed).iterated(x, z, count) - y) ** 2) / 2)(moved)
+
+
+def _converged(done: Step) -> Array:
+    # A norm of 1 or more is no failure of the solve, which is what is judged here.
+    return (done.result == RESULTS.successful) | (done.result == RESULTS.not_contractive)
+
+
+def _flat(tree: PyTree) -> Array:
+    return jax.flatten_util.ravel_pytree(tree)[0]
+
+
+def _root_mean_square(values: Array) -> float:
+    return float(jnp.sqrt(jnp.mean(values**2)))
