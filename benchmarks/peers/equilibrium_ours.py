@@ -1,4 +1,7 @@
-"""Worker: gradient descent on the deep equilibrium model by `globalmin`; requests `step`, `gemm`, `memory`."""
+"""Worker: gradient descent on an equilibrium network by `globalmin`; requests `step`, `gemm`, `memory`.
+
+The problem is an implicit network where it has a `skip` read-out, else a deep equilibrium model.
+"""
 
 import json
 import sys
@@ -10,11 +13,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from globalmin import activations
-from globalmin.models import Equilibrium
+from globalmin.models import Equilibrium, Implicit
 
 data = np.load(sys.argv[1])
 x, y, rate, chunk = jnp.asarray(data["x"]), jnp.asarray(data["y"]), data["rate"], int(data["chunk"])
-model = Equilibrium(*(jnp.asarray(data[k]) for k in ("hidden", "inject", "readout")), activations.get("relu"))
+names = [name for name in ("hidden", "inject", "readout", "skip") if name in data]
+weights, relu = {name: jnp.asarray(data[name]) for name in names}, activations.get("relu")
+if "skip" in data:
+    model = Implicit(**weights, activation=relu, gamma=float(data["gamma"]))
+else:
+    model = Equilibrium(**weights, activation=relu)
 arrays, rest = eqx.partition(model, eqx.is_array)
 state = model.initial_state(x)
 

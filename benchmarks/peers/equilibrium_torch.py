@@ -2,7 +2,9 @@
 
 Requests: `torchdeq` and `torchdeq-warm` (fixed_point_iter with implicit differentiation, from zero and from the last
 equilibrium), `loop` and `loop-warm` (the explicit adjoint of the same formulas as ours, no autograd), `gemm`, and
-`memory`: the peak of the process so far beyond what it held before the first step.
+`memory`: the peak of the process so far beyond what it held before the first step. The problem is an implicit network
+where it has a `skip` read-out v and `gamma`, z = relu(g A z + φ), φ = relu(Wx)/√m, u·z + v·φ; else a deep equilibrium
+model.
 """
 
 import json
@@ -19,25 +21,34 @@ data = np.load(sys.argv[1])
 x, y = torch.from_numpy(data["x"]), torch.from_numpy(data["y"])
 rate, chunk, tolerance = float(data["rate"]), int(data["chunk"]), float(data["tolerance"])
 counts = {}
+implicit = "skip" in data
+names = ("hidden", "inject", "readout", "skip") if implicit else ("hidden", "inject", "readout")
+root = 1 / len(data["readout"]) ** 0.5
+gain = float(data["gamma"]) * root if implicit else 1.0
 
 
 def weights():
-    return [torch.from_numpy(data[k].copy()) for k in ("hidden", "inject", "readout")]
+    return [torch.from_numpy(data[k].copy()) for k in names]
+
+
+def inject(u):
+    return torch.relu(x @ u.T) * root if implicit else x @ u.T
 
 
 def through_torchdeq(parameters, memory, warm):
     """Relative stopping, per sample: torchdeq has no other."""
     counts["forward"] = counts["backward"] = 0
-    w, u, a = (p.requires_grad_() for p in parameters)
-    injected = x @ u.T
+    w, u, a, *v = (p.requires_grad_() for p in parameters)
+    injected = inject(u)
+    scaled = w * gain if implicit else w
 
     def layer(z):
         counts["forward"] += 1
-        return torch.relu(z @ w.T + injected)
+        return torch.relu(z @ scaled.T + injected)
 
     start = memory.get("z", torch.zeros_like(injected)) if warm else torch.zeros_like(injected)
     z = deq(layer, start, backward_writer=lambda info: counts.update(backward=int(info["nstep"].max())))[0][-1]
-    residual = z @ a - y
+    residual = z @ a - y + (injected @ v[0] if v else 0)
     loss = residual.square().sum()
     (loss / 2).backward()
     with torch.no_grad():
@@ -50,12 +61,13 @@ def through_torchdeq(parameters, memory, warm):
 
 @torch.no_grad()
 def by_loop(parameters, memory, warm):
-    w, u, a = parameters
-    injected = x @ u.T
+    w, u, a, *v = parameters
+    injected = inject(u)
+    scaled = w * gain if implicit else w
     z = memory.get("z", torch.zeros_like(injected)) if warm else torch.zeros_like(injected)
     scale = injected.norm()
     for forward in range(1, 100):  # noqa: B007
-        last, z = z, torch.relu(torch.addmm(injected, z, w.T))
+        last, z = z, torch.relu(torch.addmm(injected, z, scaled.T))
         if (z - last).norm() < tolerance * scale:
             break
     mask = (z > 0).to(z.dtype)
@@ -63,14 +75,18 @@ def by_loop(parameters, memory, warm):
     r = memory.get("r", right) if warm else right
     scale = a.norm() * len(x) ** 0.5
     for backward in range(1, 100):  # noqa: B007
-        last, r = r, torch.addmm(a, r, w) * mask
+        last, r = r, torch.addmm(a, r, scaled) * mask
         if (r - last).norm() < tolerance * scale:
             break
-    residual = z @ a - y
+    residual = z @ a - y + (injected @ v[0] if v else 0)
     weighted = r * residual[:, None]
     memory.update(z=z, r=r)
     counts.update(forward=forward, backward=backward)
-    for p, gradient in zip(parameters, (weighted.T @ z, weighted.T @ x, residual @ z), strict=True):
+    gradients = [weighted.T @ z, weighted.T @ x, residual @ z]
+    if v:
+        direct = (injected > 0) * (weighted + residual[:, None] * v[0]) * root
+        gradients = [weighted.T @ z * gain, direct.T @ x, residual @ z, residual @ injected]
+    for p, gradient in zip(parameters, gradients, strict=True):
         p -= rate * gradient
     return float(residual.square().sum())
 

@@ -60,14 +60,15 @@ class Bar:
         self._task = self._progress.add_task(title, total=epochs, numbers="")
 
     def __enter__(self) -> "Bar":
-        self._progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        if self._progress.live.is_started:
+            self._progress.stop()
 
     def __call__(self, epoch: int, epochs: int, quantities: dict[str, float]) -> None:
-        """The `progress` of `experiments.execute`."""
+        """The `progress` of `experiments.execute`; shown from the first call on, so that bad input shows no bar."""
+        self._progress.start()
         h = quantities.get("kantorovich_h")
         text = f"loss {quantities['loss']:.3g}  λ_min {quantities['lambda_min']:.3g}"
         if h is not None and h == h:

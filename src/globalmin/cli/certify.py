@@ -43,6 +43,8 @@ class Certify(Command):
     """Failure probability of the published theorems over the initialisation."""
     require: Literal["kantorovich", "published", "any"] | None = None
     """Exit with 1 unless this certificate holds: kantorovich, a published theorem with a rate, or any of them."""
+    errata: bool = False
+    """Print the corrections of the sources that the theorems rest on in full."""
     json_output: bool = False
     """One JSON object for machines."""
 
@@ -70,7 +72,7 @@ class Certify(Command):
         if self.json_output:
             print_json(certificate)
         else:
-            print_certificate(certificate)
+            print_certificate(certificate, errata=self.errata)
         return 0 if self.require is None or _holds(certificate, self.require) else 1
 
 

@@ -24,7 +24,7 @@ class Demo(Command):
         for name, config in demo_configs().items():
             with Bar(f"{name}, m = {config.width}", config.epochs) as bar:
                 runs.append(execute(config, out / name, progress=bar, on_prepared=print_certificate))
-            print(f"{name}: {runs[-1].certificate['verification']['sentence']}\n")
+            print_certificate({"verification": runs[-1].certificate["verification"]})
         print(f"report: {write_index([run.path for run in runs], out)}")
         return 0 if all(run.status == "finished" for run in runs) else 1
 

@@ -28,9 +28,7 @@ def reproduce(figure: str, out: str | Path, *, scale: Scale = "small", seed: int
         near = difflib.get_close_matches(figure, FIGURES, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(FIGURES)}"
         raise ValueError(f"figure: {figure!r} is unknown; {hint}")
-    folder = Path(out)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"{folder}: a new or empty folder expected; choose another name")
+    folder = report.check_free(out)
     module = FIGURES[figure]
     found = module.run(folder, scale, seed, bar)
     claims = [claim.to_dict() for claim in found["claims"]]

@@ -36,6 +36,7 @@ def execute(
 
     **Raises:** `ValueError` for bad input; `KeyboardInterrupt` after the state was saved: `resume(out)` goes on.
     """
+    report.check_free(out)
     dataset = config.load_data()
     prepared = prepare(config, dataset.x, dataset.y)
     folder = report.RunFolder.create(out, config.model_dump(mode="json"), {"seed": config.seed})

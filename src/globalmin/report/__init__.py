@@ -9,6 +9,7 @@ from .panels import print_spectrum as print_spectrum
 from .panels import write_figure_page as write_figure_page
 from .runs import Run as Run
 from .runs import RunFolder as RunFolder
+from .runs import check_free as check_free
 from .runs import environment as environment
 from .runs import from_json as from_json
 from .runs import open_run as open_run

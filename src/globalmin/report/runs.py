@@ -96,6 +96,19 @@ def environment() -> dict[str, Any]:
     }
 
 
+def check_free(path: str | Path) -> Path:
+    """`path` if a run can be written there: nothing, or an empty folder. **Raises:** `ValueError` otherwise."""
+    target = Path(path)
+    if target.exists() and not target.is_dir():
+        raise ValueError(f"{target}: a new folder expected, a file is there; choose another name")
+    if target.exists() and any(target.iterdir()):
+        known = "a run is" if (target / "config.json").exists() else "other files are"
+        raise ValueError(
+            f"{target}: a new or empty folder expected, {known} there; choose another name, or resume that run"
+        )
+    return target
+
+
 class RunFolder:
     """The writing side of a run folder. Make one with `create`, or with `reopen` to go on with a run.
 
@@ -117,13 +130,7 @@ class RunFolder:
         """
         folder = cls(path)
         target = folder.path
-        if target.exists() and not target.is_dir():
-            raise ValueError(f"{target}: a new folder expected, a file is there; choose another name")
-        if target.exists() and any(target.iterdir()):
-            known = "a run is" if (target / "config.json").exists() else "other files are"
-            raise ValueError(
-                f"{target}: a new or empty folder expected, {known} there; choose another name, or resume that run"
-            )
+        check_free(target)
         with _told(target):
             (target / "weights").mkdir(parents=True, exist_ok=True)
             (target / "figures").mkdir(exist_ok=True)

@@ -15,12 +15,15 @@ if TYPE_CHECKING:
 _STYLES = {"HOLDS": "bold green", "FAILS": "bold red", "UNDECIDED": "bold yellow"}
 
 
-def print_certificate(certificate: Mapping[str, Any], console: Any = None) -> None:
-    """Print a certificate (the object in `certificate.json`) to a rich console; standard output without one."""
+def print_certificate(certificate: Mapping[str, Any], console: Any = None, *, errata: bool = False) -> None:
+    """Print a certificate (the object in `certificate.json`) to a rich console; standard output without one.
+
+    `errata` adds the corrections that it rests on in full; without, each theorem names their ids.
+    """
     from rich.console import Console
 
     console = Console() if console is None else console
-    for part in certificate_parts(certificate):
+    for part in certificate_parts(certificate, errata=errata):
         console.print(part)
 
 
@@ -29,11 +32,12 @@ def certificate_text(certificate: Mapping[str, Any], width: int = 110) -> str:
     from rich.console import Console
 
     file = io.StringIO()
-    print_certificate(certificate, Console(file=file, width=width, color_system=None, legacy_windows=False))
+    console = Console(file=file, width=width, color_system=None, legacy_windows=False)
+    print_certificate(certificate, console, errata=True)
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
 
 
-def certificate_parts(certificate: Mapping[str, Any]) -> "list[RenderableType]":
+def certificate_parts(certificate: Mapping[str, Any], *, errata: bool = True) -> "list[RenderableType]":
     """Data, spectrum, theorems, Kantorovich certificate, promises, corrections: those of them that there are."""
     parts: list[RenderableType] = []
     if certificate.get("data"):
@@ -50,7 +54,7 @@ def certificate_parts(certificate: Mapping[str, Any]) -> "list[RenderableType]":
         parts += kantorovich_parts(flow)
     if certificate.get("verification"):
         parts += verification_parts(certificate["verification"])
-    if any(t.get("errata") for t in theorems):
+    if errata and any(t.get("errata") for t in theorems):
         parts += errata_parts(theorems)
     return parts
 

@@ -104,5 +104,4 @@ class TwoLayerSystem(AbstractSystem):
         return {
             "movement": float(jnp.max(moved)),
             "pattern_change": float(jnp.mean(patterns)),
-            "operator_norm": linalg.spectral_norm(np.asarray(now.hidden)).value,
         }
