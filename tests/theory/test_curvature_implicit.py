@@ -1,0 +1,217 @@
+"""Λ of the implicit network attacked with a small network in NumPy: its Jacobian must not change faster."""
+
+import dataclasses
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from globalmin.theory.curvature import ImplicitCurvature
+
+TANH = (1.0, 4 / (3 * math.sqrt(3)), 2.0)
+
+
+class Network:
+    """z = tanh(gAz + φ), φ = tanh(Wx)/√m, f = u·z + v·φ; the Jacobian (m² + md + 2m columns) by dense solves."""
+
+    def __init__(self, theta, x, m, gamma):
+        self.theta, self.x, self.m, self.gamma = theta, x, m, gamma
+        n, d = x.shape
+        a, w, self.u, self.v = np.split(theta, np.cumsum([m * m, m * d, m]))
+        self.a, self.w = a.reshape(m, m), w.reshape(m, d)
+        g, root = gamma / math.sqrt(m), math.sqrt(m)
+        self.q = x @ self.w.T
+        self.phi = np.tanh(self.q) / root
+        z = np.zeros((n, m))
+        for _ in range(3000):
+            new = np.tanh(g * z @ self.a.T + self.phi)
+            if abs(new - z).max() < 1e-15:
+                break
+            z = new
+        self.z = z
+        self.p = g * z @ self.a.T + self.phi
+        slopes, outer = 1 - np.tanh(self.p) ** 2, 1 - np.tanh(self.q) ** 2
+        self.adjoint_w = np.stack([np.linalg.solve(np.eye(m) - g * self.a.T * s, self.u) for s in slopes])
+        self.r = slopes * self.adjoint_w
+        self.f = z @ self.u + self.phi @ self.v
+        blocks = [
+            g * self.r[:, :, None] * z[:, None, :],
+            (outer * (self.r + self.v) / root)[:, :, None] * x[:, None, :],
+            z,
+            self.phi,
+        ]
+        self.jacobian = np.hstack([b.reshape(n, -1) for b in blocks])
+
+    @classmethod
+    def draw(cls, seed, n=3, d=3, m=8, gamma=0.3, hidden=1.0, u=1.0, v=1.0, inject=1.0):
+        draw = np.random.default_rng(seed)
+        x = draw.normal(size=(n, d))
+        x /= np.linalg.norm(x, axis=1, keepdims=True)
+        parts = [hidden * draw.normal(size=m * m), inject * draw.normal(size=m * d)]
+        parts += [u * draw.choice([-1.0, 1.0], m), v * draw.choice([-1.0, 1.0], m)]
+        return cls(np.concatenate(parts), x, m, gamma)
+
+    def at(self, theta):
+        return Network(theta, self.x, self.m, self.gamma)
+
+    def bound(self, **changes):
+        def bends(y):
+            return -2 * np.tanh(y) * (1 - np.tanh(y) ** 2)
+
+        def rows(y):
+            return float(np.linalg.norm(y, axis=1).max())
+
+        def fourth(y):
+            return math.sqrt(np.linalg.eigvalsh((y @ y.T) ** 2)[-1])
+
+        g, rv = self.gamma / math.sqrt(self.m), self.r + self.v
+        numbers = {
+            "slope": TANH[0],
+            "bend": TANH[1],
+            "third": TANH[2],
+            "slope01": True,
+            "gamma": self.gamma,
+            "width": self.m,
+            "a_norm": g * float(np.linalg.norm(self.a, 2)),
+            "mu": g * float(np.linalg.eigvalsh((self.a + self.a.T) / 2)[-1]),
+            "a_row": g * rows(self.a),
+            "a_column": g * rows(self.a.T),
+            "u_norm": float(np.linalg.norm(self.u)),
+            "data_norm": float(np.linalg.norm(self.x, 2)),
+            "data_max": rows(self.x),
+            "data_fourth": fourth(self.x),
+            "state_norm": float(np.linalg.norm(self.z, 2)),
+            "state_max": rows(self.z),
+            "state_fourth": fourth(self.z),
+            "adjoint_max": rows(self.r),
+            "w_max": float(abs(self.adjoint_w).max()),
+            "wbend_max": float(abs(self.adjoint_w * bends(self.p)).max()),
+            "rv_max": float(abs(rv).max()),
+            "rvbend_max": float(abs(rv * bends(self.q)).max()),
+        }
+        return ImplicitCurvature(**(numbers | changes))
+
+    def second(self, step=1e-5):
+        """D²f, n × P × P, by central differences of the Jacobian: error about step² + 1e-15/step."""
+        found = [
+            (self.at(self.theta + step * e).jacobian - self.at(self.theta - step * e).jacobian) / (2 * step)
+            for e in np.eye(len(self.theta))
+        ]
+        return np.stack(found, axis=2)
+
+
+def largest(second, seed, restarts=6):
+    """sup over unit c, d, d′ of Σ c_i D²f_i[d, d′] by alternation (from below, which an attack may be)."""
+    draw, best = np.random.default_rng(seed), 0.0
+    for _ in range(restarts):
+        c = draw.normal(size=len(second))
+        for _ in range(40):
+            c /= np.linalg.norm(c)
+            matrix = np.einsum("i,ijk->jk", c, second)
+            values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
+            d = vectors[:, np.argmax(abs(values))]
+            c = np.einsum("ijk,j,k->i", second, d, d)
+        best = max(best, float(np.linalg.norm(c)))
+    return best
+
+
+def test_the_jacobian_is_that_of_the_outputs():
+    net = Network.draw(0)
+    e = np.random.default_rng(1).normal(size=len(net.theta))
+    change = (net.at(net.theta + 1e-6 * e).f - net.at(net.theta - 1e-6 * e).f) / 2e-6
+    assert net.jacobian @ e == pytest.approx(change, rel=1e-6)
+
+
+# Each regime makes other terms of the second derivative the large ones.
+REGIMES = {
+    "plain": {},
+    "paper's γ": {"gamma": 0.1, "m": 10},
+    "near the edge": {"gamma": 0.9, "hidden": 0.5},
+    "only the skip connection": {"u": 1e-3, "v": 5.0},
+    "only the states": {"u": 5.0, "v": 1e-3},
+    "no read-out": {"u": 1e-3, "v": 1e-3},
+    "large A": {"hidden": 3.0, "gamma": 0.17},
+    "small W": {"inject": 0.1, "u": 3.0},
+    "one sample": {"n": 1, "d": 2, "u": 4.0},
+    "narrow": {"m": 2, "gamma": 0.3},
+    "many samples": {"n": 8, "d": 2, "m": 6, "u": 3.0},
+}
+
+
+@pytest.mark.parametrize("regime", REGIMES)
+def test_lambda_bounds_the_second_derivative_at_the_centre(regime):
+    net = Network.draw(3, **REGIMES[regime])
+    found, bound = largest(net.second(), 0), net.bound().lipschitz(0.0)
+    assert found <= bound * (1 + 1e-6)  # the differences of `second` are good to 1e-9
+    assert bound <= 100 * found, "not a bound worth having"
+
+
+@pytest.mark.parametrize("regime", REGIMES)
+@pytest.mark.parametrize("radius", [0.1, 0.6])
+def test_lambda_bounds_it_on_the_ball(regime, radius):
+    """At points of the ball's edge: random ones, and along the directions in which the Jacobian changes most."""
+    net = Network.draw(4, **REGIMES[regime])
+    bound = net.bound().lipschitz(radius)
+    assert bound >= net.bound().lipschitz(0.0)
+    if math.isinf(bound):
+        assert net.bound().mu + radius * net.bound().scale >= 1
+        return
+    draw = np.random.default_rng(5)
+    second = net.second()
+    worst = second[0] + second[-1]
+    _, vectors = np.linalg.eigh((worst + worst.T) / 2)
+    directions = [vectors[:, -1], vectors[:, 0], -vectors[:, -1], draw.normal(size=len(net.theta))]
+    for direction in directions:
+        edge = net.at(net.theta + radius * direction / np.linalg.norm(direction))
+        assert largest(edge.second(), 1, restarts=2) <= bound * (1 + 1e-6)
+        # Also as the change of the Jacobian itself.
+        assert np.linalg.norm(edge.jacobian - net.jacobian, 2) <= bound * radius * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("regime", REGIMES)
+def test_the_drifts_hold_on_the_ball(regime):
+    """What the bound says at the centre with R must cover what is measured at a point at distance R, entry by entry."""
+    net, radius = Network.draw(6, **REGIMES[regime]), 0.3
+    here = net.bound()._blocks(radius)
+    if here is None:
+        return
+    draw = np.random.default_rng(7)
+    for _ in range(6):
+        direction = draw.normal(size=len(net.theta))
+        there = net.at(net.theta + radius * direction / np.linalg.norm(direction)).bound()._blocks(0.0)
+        assert there is not None
+        assert (there <= here * (1 + 1e-9)).all()
+
+
+def test_the_block_of_features():
+    net, draw = Network.draw(8), np.random.default_rng(9)
+    for _ in range(20):
+        other = net.at(net.theta + draw.normal(size=len(net.theta)) * 10 ** draw.uniform(-4, 0))
+        moved = np.linalg.norm(other.w - net.w)
+        assert np.linalg.norm(other.phi - net.phi, 2) <= net.bound().features_lipschitz(1.0) * moved * (1 + 1e-9)
+    assert net.bound().features_lipschitz(0.0) == pytest.approx(np.linalg.norm(net.x, 2) / math.sqrt(8))
+
+
+def test_nothing_is_said_beyond_well_posedness():
+    net = Network.draw(10, gamma=0.5)
+    bound = net.bound()
+    reach = (1 - bound.mu) / bound.scale
+    assert math.isfinite(bound.lipschitz(0.99 * reach))
+    assert math.isinf(bound.lipschitz(1.01 * reach))
+    # Without slopes in [0, 1] only the norm serves.
+    reach = (1 - bound.a_norm) / bound.scale
+    bound = dataclasses.replace(bound, slope01=False)
+    assert math.isinf(bound.lipschitz(1.01 * reach))
+    assert math.isfinite(bound.lipschitz(0.99 * reach))
+
+
+def test_lambda_grows_with_the_radius_and_with_every_number():
+    bound = Network.draw(11).bound()
+    found = [bound.lipschitz(r) for r in np.linspace(0, 3, 31)]
+    assert all(b >= a for a, b in itertools.pairwise(found))
+    kept = ("slope", "slope01", "gamma", "width")
+    for field in dataclasses.fields(bound):
+        if field.name not in kept:
+            larger = dataclasses.replace(bound, **{field.name: 1.05 * getattr(bound, field.name)})
+            assert larger.lipschitz(0.2) >= found[2] * (1 - 1e-12), field.name
