@@ -106,7 +106,7 @@ def largest(second, seed, restarts=6):
     draw, best = np.random.default_rng(seed), 0.0
     for _ in range(restarts):
         c = draw.normal(size=len(second))
-        for _ in range(40):
+        for _ in range(20):
             c /= np.linalg.norm(c)
             matrix = np.einsum("i,ijk->jk", c, second)
             values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)

@@ -72,7 +72,7 @@ class TwoRateDescent(AbstractEstimated):
 
     b is the smallest bound with ‖u(0)‖ + 16c√n‖r₀‖/λ ≤ b√m and ‖v(0)‖ + 8c√n‖r₀‖/λ ≤ b√m. `tau` left `None` is the
     largest ratio, `step_size` left `None` the largest step. τ = 1 is plain descent; at the paper's read-outs (b ≥ 1)
-    the ratio that it allows is at most 1/288.
+    the ratio that it allows is at most 1/72.
     """
 
     source: ClassVar[str] = f"{OURS}: Theorem A-GD, Theorem 3.2 with two rates"
