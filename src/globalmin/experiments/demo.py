@@ -14,6 +14,6 @@ def demo_configs() -> dict[str, RunConfig]:
             system="two-layer", width=4000, epochs=1500, activation="tanh", per_class=10, **common
         ),
         "equilibrium-tanh": RunConfig(
-            system="equilibrium", width=500, epochs=3000, activation="tanh", per_class=10, **common
+            system="equilibrium", width=500, epochs=3500, activation="tanh", per_class=10, **common
         ),
     }
