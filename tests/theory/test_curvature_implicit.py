@@ -147,6 +147,22 @@ def test_lambda_bounds_the_second_derivative_at_the_centre(regime):
     assert bound <= 100 * found, "not a bound worth having"
 
 
+@pytest.mark.parametrize("regime", ["plain", "only the states", "near the edge"])
+def test_each_block_is_bounded_by_its_own_entry(regime):
+    """Block by block, as the norm of the whole hides the small ones; c runs over samples and random directions."""
+    net = Network.draw(3, **REGIMES[regime])
+    m, (n, d) = net.m, net.x.shape
+    second, bound = net.second(), net.bound()._blocks(0.0)
+    assert bound is not None
+    parts = np.split(np.arange(len(net.theta)), np.cumsum([m * m, m * d, m]))
+    for c in [*np.eye(n), *np.random.default_rng(0).normal(size=(5, n))]:
+        matrix = np.einsum("i,ijk->jk", c / np.linalg.norm(c), second)
+        for i, rows in enumerate(parts):
+            for j, columns in enumerate(parts):
+                # 1e-8: the rounding of `second`, for the blocks that vanish.
+                assert np.linalg.norm(matrix[np.ix_(rows, columns)], 2) <= bound[i, j] * (1 + 1e-6) + 1e-8, (i, j)
+
+
 @pytest.mark.parametrize("regime", REGIMES)
 @pytest.mark.parametrize("radius", [0.1, 0.6])
 def test_lambda_bounds_it_on_the_ball(regime, radius):
