@@ -90,7 +90,7 @@ def test_duplicate_rows_never_certify(getkey):
     ("name", "options", "message"),
     [
         ("two-leyer", {}, "did you mean two-layer"),
-        ("implicit-relu", {}, "planned"),
+        ("neural-ode", {}, "planned"),
         ("two-layer", {"sigma_w2": 0.1}, "no option sigma_w2"),
         ("two-layer", {"activation": "rleu"}, "relu"),
         ("equilibrium", {"sigma_w2": 2.0}, r"\(0, 1\) expected"),

@@ -35,6 +35,8 @@ class Certify(Command):
     """By name: relu, tanh, softplus, erf, gelu, ..."""
     sigma_w2: float | None = None
     """equilibrium: sigma_w^2. Default 0.08."""
+    gamma: float | None = None
+    """implicit-relu: gamma. Default 0.1."""
     per_class: pydantic.PositiveInt | None = None
     """Samples of each class of a named data set."""
     normalize: Literal["unit", "sqrt-d", "none"] | None = None
@@ -63,6 +65,7 @@ class Certify(Command):
             method=self.method,
             activation=self.activation,
             sigma_w2=self.sigma_w2,
+            gamma=self.gamma,
             per_class=self.per_class,
             normalize=self.normalize,
             delta=self.delta,

@@ -30,6 +30,8 @@ class Kernel(Command):
     """two-layer: standard deviation b of the hidden biases."""
     sigma_w2: float | None = None
     """equilibrium: sigma_w^2. Default 0.08."""
+    gamma: float | None = None
+    """implicit-relu: gamma. Default 0.1."""
     normalize: Literal["unit", "sqrt-d", "none"] = "none"
     """Rows are taken as given unless this says otherwise."""
     json_output: bool = False
@@ -44,7 +46,7 @@ class Kernel(Command):
         from .._core import linalg
         from ..report import print_spectrum
 
-        options = {"activation": self.activation, "sigma_w2": self.sigma_w2}
+        options = {"activation": self.activation, "sigma_w2": self.sigma_w2, "gamma": self.gamma}
         system = systems.build(self.system, **{k: v for k, v in options.items() if v is not None})
         extra = {"weight_std": self.weight_std, "bias_std": self.bias_std}
         extra = {k: v for k, v in extra.items() if v is not None}

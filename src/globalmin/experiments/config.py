@@ -34,6 +34,8 @@ class RunConfig(pydantic.BaseModel):
     """By name: relu, tanh, softplus, erf, gelu, ... Default: the system's own."""
     sigma_w2: float | None = None
     """equilibrium: sigma_w^2, with W_ij ~ N(0, 2 sigma_w^2 / m). Default 0.08; the theorem needs less than 1/8."""
+    gamma: float | None = None
+    """implicit-relu: gamma, with (gamma / sqrt m) |A| near 2 gamma at the start. Default 0.1."""
     n: pydantic.PositiveInt | None = None
     """Training samples in all. Default: the data set's own."""
     per_class: pydantic.PositiveInt | None = None
@@ -78,5 +80,5 @@ class RunConfig(pydantic.BaseModel):
 
     def build_system(self) -> systems.AbstractSystem:
         """The system with its options. **Raises:** `ValueError` for an unknown name or an option that it does not have."""
-        options = {"activation": self.activation, "sigma_w2": self.sigma_w2}
+        options = {"activation": self.activation, "sigma_w2": self.sigma_w2, "gamma": self.gamma}
         return systems.build(self.system, **{k: v for k, v in options.items() if v is not None})

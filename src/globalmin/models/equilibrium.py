@@ -71,14 +71,10 @@ class Equilibrium(AbstractEquilibriumModel):
         features = jnp.linalg.norm(self.equilibrium(x, state).checked(), axis=1)
         return float(jnp.linalg.norm(self.readout) * jnp.max(features))
 
-    @eqx.filter_jit
-    def tangent_blocks(self, x: Float[Array, "n d"], state: EquilibriumState | None = None) -> dict[str, TangentBlock]:
-        """∂f_i/∂W = r_i ⊗ z_i, ∂f_i/∂U = r_i ⊗ x_i, ∂f_i/∂a = z_i: H = G + RᵀR∘G + RᵀR∘XᵀX, exact for any φ.
-
-        Raises at run time if a solve fails.
-        """
-        z = self.equilibrium(x, state).checked()
-        r = self.adjoint(x, z, state).checked()
+    def factors(
+        self, x: Float[Array, "n d"], z: Float[Array, "n m"], r: Float[Array, "n m"]
+    ) -> dict[str, TangentBlock]:
+        """∂f_i/∂W = r_i ⊗ z_i, ∂f_i/∂U = r_i ⊗ x_i, ∂f_i/∂a = z_i: H = G + RᵀR∘G + RᵀR∘XᵀX, exact for any φ."""
         return {
             "hidden": TangentBlock(r, z),
             "inject": TangentBlock(r, x),
@@ -89,11 +85,11 @@ class Equilibrium(AbstractEquilibriumModel):
         """W."""
         return self.hidden
 
-    def _shift(self, x: Float[Array, "*n d"]) -> Float[Array, "*n m"]:
+    def shift(self, x: Float[Array, "*n d"]) -> Float[Array, "*n m"]:
         """X Uᵀ."""
         return self._injected(x)
 
-    def _read(self, x: Float[Array, "*n d"], z: Float[Array, "*n m"]) -> Float[Array, "*n"]:
+    def read(self, x: Float[Array, "*n d"], z: Float[Array, "*n m"]) -> Float[Array, "*n"]:
         """Z a."""
         return product(z, self.readout)
 

@@ -23,7 +23,7 @@ from .. import solvers
 from .._core import RESULTS, Estimate, linalg
 from ..activations import AbstractActivation
 from ..solvers import Solve
-from .base import AbstractModel, Step
+from .base import AbstractModel, Step, TangentBlock
 
 CERTIFICATE_TOLERANCE = 1e-12
 """Relative residual of equilibria and adjoints behind a Gram matrix or a certificate, in float64."""
@@ -58,7 +58,7 @@ class Masked(eqx.Module):
 class AbstractEquilibriumModel(AbstractModel):
     """Equilibrium and adjoint by the solvers, warm starts, well-posedness, and the gradient from the two solutions.
 
-    A subclass gives M (`matrix`), C (`_shift`), the output (`_read`) and the gradient's outer products (`_gradient`).
+    A subclass gives M (`matrix`), C (`shift`), the output (`read`) and the gradient's outer products (`_gradient`).
     The equilibrium exists and is unique if sup|φ′| ‖M‖ < 1, or if 0 ≤ φ′ ≤ 1 and μ = λ_max((M + Mᵀ)/2) < 1
     (`well_posed`). `method` "iteration" and "anderson" need the first, "splitting" the second.
     """
@@ -90,11 +90,11 @@ class AbstractEquilibriumModel(AbstractModel):
         """M, the hidden weight as it acts."""
 
     @abstractmethod
-    def _shift(self, x: Float[Array, "*n d"]) -> Float[Array, "*n m"]:
+    def shift(self, x: Float[Array, "*n d"]) -> Float[Array, "*n m"]:
         """C."""
 
     @abstractmethod
-    def _read(self, x: Float[Array, "*n d"], z: Float[Array, "*n m"]) -> Float[Array, "*n"]:
+    def read(self, x: Float[Array, "*n d"], z: Float[Array, "*n m"]) -> Float[Array, "*n"]:
         """Outputs from inputs and equilibria."""
 
     @abstractmethod
@@ -113,15 +113,15 @@ class AbstractEquilibriumModel(AbstractModel):
 
         The reference that shares neither the solve nor the formulas of `step`.
         """
-        c = self._shift(x)
+        c = self.shift(x)
         reference = 16 * float(jnp.finfo(c.dtype).eps)
         solved = self._forward(c, jnp.zeros_like(c), reference)
-        return self._read(x, self.activation(solved.checked()))
+        return self.read(x, self.activation(solved.checked()))
 
     @eqx.filter_jit
     def cold_state(self, x: Float[Array, "n d"]) -> EquilibriumState:
         """The state that knows nothing: solves from it start at H = C and G = a."""
-        c = self._shift(x)
+        c = self.shift(x)
         probe = jnp.full(len(self.readout), float(1 / np.sqrt(len(self.readout))), c.dtype)
         return EquilibriumState(c, c, jnp.broadcast_to(self.readout, c.shape), probe)
 
@@ -145,11 +145,11 @@ class AbstractEquilibriumModel(AbstractModel):
 
         **Cost:** 2nm² FLOPs per iteration, plus 2nm(m + 2d).
         """
-        c = self._shift(x)
+        c = self.shift(x)
         forward = self._forward(c, state.forward(), self.tolerance)
         z, slopes = self.activation(forward.value), self.activation.derivative(forward.value)
         backward = self._backward(slopes, state.adjoint, self.tolerance)
-        outputs = self._read(x, z)
+        outputs = self.read(x, z)
         rho = outputs - y
         gradient = self._gradient(x, z, backward.value * slopes * rho[:, None], rho)
         contraction, probe = self._contraction(state.probe)
@@ -170,16 +170,28 @@ class AbstractEquilibriumModel(AbstractModel):
     @eqx.filter_jit
     def outputs(self, x: Float[Array, "n d"], state: EquilibriumState | None = None) -> Float[Array, " n"]:
         """f on a batch, solved as `equilibrium`; raises at run time if the solve fails. Differentiable (GMRES)."""
-        return self._read(x, self.equilibrium(x, state).checked())
+        return self.read(x, self.equilibrium(x, state).checked())
 
     def iterated(self, x: Float[Array, "n d"], z: Float[Array, "n m"], count: int) -> Float[Array, " n"]:
         """Outputs of z after `count` more passes through the layer: a network of finite depth with tied weights.
 
         From z = 0 with autodiff it is the unrolled gradient, from a solved z with count 1 the one-step one.
         """
-        c, matrix = self._shift(x), self.matrix().T
+        c, matrix = self.shift(x), self.matrix().T
         z, _ = jax.lax.scan(lambda z, _: (self.activation(product(z, matrix) + c), None), z, None, length=count)
-        return self._read(x, z)
+        return self.read(x, z)
+
+    @abstractmethod
+    def factors(
+        self, x: Float[Array, "n d"], z: Float[Array, "n m"], r: Float[Array, "n m"]
+    ) -> dict[str, TangentBlock]:
+        """Per-sample gradients of every block in factored form, at solved equilibria `z` and adjoints `r`."""
+
+    @eqx.filter_jit
+    def tangent_blocks(self, x: Float[Array, "n d"], state: EquilibriumState | None = None) -> dict[str, TangentBlock]:
+        """`factors` at equilibria and adjoints solved here. Raises at run time if a solve fails."""
+        z = self.equilibrium(x, state).checked()
+        return self.factors(x, z, self.adjoint(x, z, state).checked())
 
     @eqx.filter_jit
     def equilibrium(self, x: Float[Array, "n d"], state: EquilibriumState | None = None) -> Solve:
@@ -188,7 +200,7 @@ class AbstractEquilibriumModel(AbstractModel):
         `residual` is that of the value returned: ‖φ(ZMᵀ + C) − Z‖ / ‖C‖ (Frobenius), at one product more. It is
         below the tolerance, by "splitting" below max(1, ‖M‖) times it.
         """
-        c = self._shift(x)
+        c = self.shift(x)
         start = c if state is None else self._fits(state, c).forward()
         solved = self._forward(c, start, _tight(c), lx.GMRES(rtol=_tight(c), atol=_tight(c)))
         z = self.activation(solved.value)
@@ -210,7 +222,7 @@ class AbstractEquilibriumModel(AbstractModel):
 
     def preactivations(self, x: Float[Array, "n d"], z: Float[Array, "n m"]) -> Float[Array, "n m"]:
         """H = Z Mᵀ + C."""
-        return product(z, self.matrix().T) + self._shift(x)
+        return product(z, self.matrix().T) + self.shift(x)
 
     def operator_norm(self) -> Estimate:
         """‖M‖ in float64 (of the very float32 numbers, where M is float32)."""

@@ -111,17 +111,15 @@ class Implicit(AbstractEquilibriumModel):
         direct = jnp.linalg.norm(self.features(x), axis=1)
         return float(jnp.linalg.norm(self.readout) * jnp.max(hidden) + jnp.linalg.norm(self.skip) * jnp.max(direct))
 
-    @eqx.filter_jit
-    def tangent_blocks(self, x: Float[Array, "n d"], state: EquilibriumState | None = None) -> dict[str, TangentBlock]:
+    def factors(
+        self, x: Float[Array, "n d"], z: Float[Array, "n m"], r: Float[Array, "n m"]
+    ) -> dict[str, TangentBlock]:
         """∂f_i/∂A = (γ/√m) r_i ⊗ z_i, ∂f_i/∂W = E_i(r_i + v)/√m ⊗ x_i, ∂f_i/∂u = z_i, ∂f_i/∂v = φ_i, exact for any φ.
 
         E_i = diag φ′(Wx_i). Their Gram matrices are the four terms of Lemma 3.1, H = γ²M∘ZZᵀ + Q∘XXᵀ + ZZᵀ + G:
         γ²M and Q are those of the left factors of "hidden" and "inject", ZZᵀ and G = ΦΦᵀ are the read-outs'. Both
-        factors of Q carry the transposed inverse (the printed (16) drops it in one). Raises at run time if a solve
-        fails.
+        factors of Q carry the transposed inverse (the printed (16) drops it in one).
         """
-        z = self.equilibrium(x, state).checked()
-        r = self.adjoint(x, z, state).checked()
         ones = jnp.ones((len(x), 1), x.dtype)
         return {
             "hidden": TangentBlock(r * self.scale, z),
@@ -138,11 +136,11 @@ class Implicit(AbstractEquilibriumModel):
         """E/√m. Compiled together with Φ it costs no second product XWᵀ."""
         return self.activation.derivative(self._injected(x)) * self._root
 
-    def _shift(self, x: Float[Array, "*n d"]) -> Float[Array, "*n m"]:
+    def shift(self, x: Float[Array, "*n d"]) -> Float[Array, "*n m"]:
         """Φ."""
         return self.features(x)
 
-    def _read(self, x: Float[Array, "*n d"], z: Float[Array, "*n m"]) -> Float[Array, "*n"]:
+    def read(self, x: Float[Array, "*n d"], z: Float[Array, "*n m"]) -> Float[Array, "*n"]:
         """Z u + Φ v."""
         return product(z, self.readout) + product(self.features(x), self.skip)
 

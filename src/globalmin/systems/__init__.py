@@ -2,8 +2,10 @@ from .base import AbstractSystem as AbstractSystem
 from .base import Limit as Limit
 from .base import Question as Question
 from .equilibrium import EquilibriumSystem as EquilibriumSystem
+from .implicit import ImplicitSystem as ImplicitSystem
 from .iterate import Iterate as Iterate
 from .registry import PLANNED as PLANNED
 from .registry import SYSTEMS as SYSTEMS
 from .registry import build as build
+from .solved import SolvedIterate as SolvedIterate
 from .two_layer import TwoLayerSystem as TwoLayerSystem

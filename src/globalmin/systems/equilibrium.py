@@ -1,6 +1,5 @@
 """The deep equilibrium model of Ling, Xie, Wang, Zhang and Lin (2023)."""
 
-from functools import cached_property
 from typing import ClassVar
 
 import equinox as eqx
@@ -8,80 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from .._core import RESULTS, Estimate, UnsolvedError, linalg, numerics
+from .._core import linalg
 from ..activations import AbstractActivation
 from ..activations import get as activation_named
 from ..kernels import AbstractKernel, EquilibriumKernel
-from ..models import Equilibrium, TangentBlock
+from ..models import Equilibrium
 from ..theory import AbstractCertificate, ling2023
 from ..theory.curvature import EquilibriumCurvature, resolvent_bounds
 from ..theory.kantorovich import Block, Curvature
 from .base import AbstractSystem, Question, fourth_moment, full_block, full_curvature
-from .iterate import Iterate
-
-
-class EquilibriumIterate(Iterate):
-    """An iterate of a deep equilibrium model: one solve of Z and one of R serve outputs, Grams and certificates."""
-
-    model: Equilibrium
-
-    @cached_property
-    def solved(self) -> tuple[np.ndarray, np.ndarray, float, float]:
-        """Z, R and the two relative residuals, at the certificates' tolerance; `UnsolvedError` where a solve failed."""
-        z, r = _solve(self.model, self.x, self.state)
-        for solve in (z, r):
-            if solve.result != RESULTS.successful:
-                raise UnsolvedError(f"{RESULTS[solve.result]} (‖W‖ = {self.operator_norm.value:.4g})")
-        return np.asarray(z.value), np.asarray(r.value), float(z.residual), float(r.residual)
-
-    @cached_property
-    def outputs(self) -> np.ndarray:
-        """u = Z a."""
-        return self.solved[0] @ np.asarray(self.model.readout)
-
-    @cached_property
-    def blocks(self) -> dict[str, TangentBlock]:
-        """r_i ⊗ z_i, r_i ⊗ x_i and z_i."""
-        z, r = jnp.asarray(self.solved[0]), jnp.asarray(self.solved[1])
-        return {
-            "hidden": TangentBlock(r, z),
-            "inject": TangentBlock(r, self.x),
-            "readout": TangentBlock(z, jnp.ones((len(z), 1))),
-        }
-
-    @cached_property
-    def signs(self) -> np.ndarray:
-        """Signs of the pre-activations: for ReLU, the activation patterns."""
-        return np.asarray(self.model.preactivations(self.x, jnp.asarray(self.solved[0])) >= 0)
-
-    @cached_property
-    def operator_norm(self) -> Estimate:
-        """‖W‖."""
-        return self.model.operator_norm()
-
-    @cached_property
-    def one_sided(self) -> Estimate:
-        """μ = λ_max((W + Wᵀ)/2)."""
-        return self.model.one_sided_constant()
-
-    @cached_property
-    def stacked(self) -> np.ndarray:
-        """Rows [z_i; x_i]."""
-        return np.hstack([self.solved[0], np.asarray(self.x)])
-
-    @property
-    def solve_error(self) -> float:
-        """‖z − z*‖ ≤ N‖F(z) − z‖ with N ≥ ‖(I − DW)^{-1}‖, and the same for the adjoint; relative to the largest rows."""
-        z, r, z_residual, r_residual = self.solved
-        phi = self.model.activation
-        _, resolvent = resolvent_bounds(
-            self.operator_norm.upper, self.one_sided.upper, phi.lipschitz or np.inf, phi.slope01
-        )
-        injected = np.linalg.norm(np.asarray(self.x) @ np.asarray(self.model.inject).T)
-        adjoint = np.sqrt(len(z)) * np.linalg.norm(np.asarray(self.model.readout))
-        z_share = z_residual * injected / np.linalg.norm(z, axis=1).max()
-        r_share = r_residual * adjoint / max(np.linalg.norm(r, axis=1).max(), np.finfo(float).tiny)
-        return float(resolvent * (z_share + r_share))
+from .solved import TRAINING_TOLERANCE, SolvedIterate, euclidean
 
 
 class EquilibriumSystem(AbstractSystem):
@@ -120,14 +55,14 @@ class EquilibriumSystem(AbstractSystem):
         kernel = EquilibriumKernel(self.sigma_w2, self.activation)
         return kernel if depth is None else kernel.unrolled(depth)
 
-    def iterate(self, model: Equilibrium, x, y, state=None) -> EquilibriumIterate:  # pyright: ignore
+    def iterate(self, model: Equilibrium, x, y, state=None) -> SolvedIterate[Equilibrium]:  # pyright: ignore
         """The model on its data."""
-        return EquilibriumIterate(model, x, y, state)
+        return SolvedIterate(model, x, y, state)
 
     def theorems(self, question: Question) -> tuple[AbstractCertificate, ...]:
         """Lemma 1, Condition 1 and Theorem 1, Theorem 2: printed and corrected."""
         first = question.start
-        assert isinstance(first, EquilibriumIterate)
+        assert isinstance(first, SolvedIterate)
         model, x = first.model, np.asarray(first.x)
         n, d = x.shape
         features = first.block_lambda_min("readout")
@@ -138,8 +73,8 @@ class EquilibriumSystem(AbstractSystem):
             rho_0=first.rho,
             norm_w=first.operator_norm,
             norm_u=linalg.spectral_norm(np.asarray(model.inject)),
-            norm_a=_euclidean(np.asarray(model.readout)),
-            norm_x=_euclidean(x),
+            norm_a=euclidean(np.asarray(model.readout)),
+            norm_x=euclidean(x),
             norm_z=linalg.spectral_norm(first.solved[0]),
             norm_zx=linalg.spectral_norm(first.stacked),
             one_sided=first.one_sided,
@@ -165,7 +100,7 @@ class EquilibriumSystem(AbstractSystem):
             ling2023.InitialGramPrinted(**common, **limit),
         )
 
-    def curvature(self, iterate: EquilibriumIterate) -> tuple[list[Block], Curvature | None, str]:  # pyright: ignore
+    def curvature(self, iterate: SolvedIterate) -> tuple[list[Block], Curvature | None, str]:  # pyright: ignore
         """Blocks: the read-out's Z, for which gradient flow needs no smoothness; and, for smooth φ, all of J."""
         phi, model = self.activation, iterate.model
         z, r, _, _ = iterate.solved
@@ -214,7 +149,7 @@ class EquilibriumSystem(AbstractSystem):
         ]
         return blocks, full_curvature(iterate, bound.lipschitz, "Λ from the second derivative of the equilibrium"), ""
 
-    def watch(self, iterate: EquilibriumIterate, start: EquilibriumIterate) -> dict[str, float]:  # pyright: ignore
+    def watch(self, iterate: SolvedIterate, start: SolvedIterate) -> dict[str, float]:  # pyright: ignore
         """‖W‖, μ, λ_min of the features' Gram and its square root, activation patterns, and the solves."""
         features = iterate.block_lambda_min("readout")
         patterns = iterate.signs != start.signs
@@ -227,19 +162,3 @@ class EquilibriumSystem(AbstractSystem):
             "pattern_change": float(patterns.mean()),
             "equilibrium_residual": iterate.solved[2],
         }
-
-
-TRAINING_TOLERANCE = {"float64": 1e-9, "float32": 1e-6}
-"""Relative residual of the solves of a training step: a thousandth of what a float64 run reaches, and 1e-6 in float32."""
-
-
-def _euclidean(a: np.ndarray) -> Estimate:
-    """Euclidean norm of all entries; the sum of squares is off by its length times eps at most."""
-    value = float(np.linalg.norm(a))
-    return Estimate(value, a.size * numerics.EPS * value)
-
-
-@eqx.filter_jit
-def _solve(model, x, state):
-    z = model.equilibrium(x, state)
-    return z, model.adjoint(x, z.value, state)

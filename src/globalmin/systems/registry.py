@@ -6,15 +6,15 @@ from typing import Any
 from ..activations import get as activation_named
 from .base import AbstractSystem
 from .equilibrium import EquilibriumSystem
+from .implicit import ImplicitSystem
 from .two_layer import TwoLayerSystem
 
-SYSTEMS: dict[str, type[AbstractSystem]] = {s.name: s for s in (TwoLayerSystem, EquilibriumSystem)}
+SYSTEMS: dict[str, type[AbstractSystem]] = {s.name: s for s in (TwoLayerSystem, EquilibriumSystem, ImplicitSystem)}
 
 PLANNED: dict[str, tuple[str, str]] = {
     "dense": ("deep smooth fully connected network", "Du, Lee, Li, Wang, Zhai, ICML 2019; thesis, chapter 3"),
     "resnet": ("deep smooth residual network", "the same, chapter 3"),
     "conv-resnet": ("deep smooth convolutional residual network", "the same, chapter 3"),
-    "implicit-relu": ("implicit ReLU network", "Gao, Liu, Liu, Rajan, Gao, ICLR 2022"),
     "gated": ("gated network (GReLU)", "Noy, Xu, Aflalo, Zelnik-Manor, Jin, 2021"),
     "neural-ode": ("Neural ODE with tied weights", "Gao, Sun, Liu, Gao, ICLR 2025"),
     "balancing": ("auto-balancing of homogeneous networks", "Du, Hu, Lee, NeurIPS 2018; thesis, chapter 4"),

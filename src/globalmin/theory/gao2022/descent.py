@@ -196,8 +196,8 @@ def _along(certificate: TwoRateDescent | ZeroReadout, tau: float, step_size: flo
     return (
         Promise("loss at the theorem's rate", "loss", "<=", s.rho_0.value**2 / 2, factor**2),
         *s.stays(),
-        Promise("‖u‖ ≤ b√m", "readout_norm", "<=", b * s.root),
-        Promise("‖v‖ ≤ b√m", "skip_norm", "<=", b * s.root),
+        Promise("‖u‖ ≤ b√m", "readout_norm", "<=", b * s.root, conclusion=False),
+        Promise("‖v‖ ≤ b√m", "skip_norm", "<=", b * s.root, conclusion=False),
         Promise("‖W − W(0)‖_F ≤ 12τb‖X‖‖r₀‖/λ", "distance_hidden", "<=", tau * hidden * travel, conclusion=False),
         Promise("‖A − A(0)‖_F ≤ 8τbγ‖Z‖‖r₀‖/λ", "distance_implicit", "<=", tau * implicit * travel, conclusion=False),
     )
