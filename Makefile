@@ -25,7 +25,7 @@ demo: $(READY) ## the main job: digits, a two-layer network and a DEQ, certified
 	$(BIN)/globalmin demo
 
 test: $(READY) ## the test suite
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
 test-slow: $(READY) ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow

@@ -33,6 +33,11 @@ class Tanh:
         slopes = (1 - np.tanh(self.x @ w.T) ** 2) * self.a / math.sqrt(len(self.a))
         return (slopes[:, :, None] * self.x[:, None, :]).reshape(len(self.x), -1)
 
+    def rounding(self, w):
+        """Bound on the rounding error of the residual's norm: m + d terms an output, each off by eps of its size."""
+        terms = np.abs(np.tanh(self.x @ w.T)).sum(1) / math.sqrt(len(self.a)) + np.abs(self.y)
+        return float((sum(w.shape) + 2) * np.finfo(float).eps * np.linalg.norm(terms))
+
     def lipschitz(self):
         spread = math.sqrt(np.linalg.eigvalsh((self.x @ self.x.T) ** 2)[-1])
         bound = TwoLayerCurvature(
@@ -66,7 +71,7 @@ def run_to_certificate(net, eta_share, most=20_000):
     eta = eta_share / np.linalg.norm(net.jacobian(w), 2) ** 2
     certificate = net.certificate(w, eta)
     for k in range(most):
-        if k % 10 == 0:
+        if k % max(10, k // 20 * 10) == 0:  # ever more rarely: the check costs as much as ten steps
             certificate = net.certificate(w, eta)
             if certificate.verdict is Verdict.HOLDS:
                 return w, eta, certificate
@@ -81,9 +86,9 @@ def assert_promises_kept(net, w, eta, certificate, steps):
         new = net.step(w, eta)
         path += float(np.linalg.norm(new - w))
         w, before, rho = new, rho, np.linalg.norm(net.outputs(new) - net.y)
-        if rho < 1e-11:  # below, rounding decides: the residual is a difference of numbers of order 1
+        if rho < 100 * net.rounding(w):  # from here on rounding decides
             break
-        assert rho <= certificate.rate * before * (1 + 1e-9), k
+        assert rho <= certificate.rate * before + 2 * net.rounding(w), k
         assert path <= certificate.radius * (1 + 1e-9), k
         sigma = singular_values(net.jacobian(w))[-1]
         assert sigma >= certificate.sigma_star * (1 - 1e-9), k
@@ -99,22 +104,36 @@ def test_where_it_holds_descent_obeys(seed, n, d, m, share):
     assert_promises_kept(net, w, eta, certificate, 400)
 
 
-@settings(max_examples=60, deadline=None)
-@given(
-    seed=st.integers(0, 10**6),
-    n=st.integers(1, 4),
-    d=st.integers(1, 4),
-    m=st.integers(1, 40),
-    scale=st.sampled_from([1e-3, 0.3, 1.0, 5.0]),
-    closeness=st.sampled_from([1e-8, 1e-3, 0.05, 0.3, 1.0]),
-)
-def test_random_problems_with_the_largest_step_it_allows(seed, n, d, m, scale, closeness):
+PROBLEMS = {
+    "seed": st.integers(0, 10**6),
+    "n": st.integers(1, 4),
+    "d": st.integers(1, 4),
+    "m": st.integers(1, 40),
+    "scale": st.sampled_from([1e-3, 0.3, 1.0, 5.0]),
+    "closeness": st.sampled_from([1e-8, 1e-3, 0.05, 0.3, 1.0]),
+}
+
+
+def attack(seed, n, d, m, scale, closeness):
     """Labels near the outputs, so that some certify and some do not; the step size is the certificate's own limit."""
     net = Tanh(seed, n, d, m, scale)
     net.y = net.outputs(net.w) + closeness * net.y
     certificate = net.certificate(net.w)
     if certificate.verdict is Verdict.HOLDS:
         assert_promises_kept(net, net.w, certificate.step_size, certificate, 60)
+
+
+@settings(max_examples=60, deadline=None)
+@given(**PROBLEMS)
+def test_random_problems_with_the_largest_step_it_allows(**problem):
+    attack(**problem)
+
+
+@pytest.mark.slow
+@settings(max_examples=5000, deadline=None)
+@given(**PROBLEMS)
+def test_many_random_problems_with_the_largest_step_it_allows(**problem):
+    attack(**problem)
 
 
 def parabola(rho, step_size=None, **keywords):
