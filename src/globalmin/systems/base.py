@@ -56,6 +56,8 @@ class AbstractSystem(eqx.Module):
     title: ClassVar[str]
     paper: ClassVar[str]
     kernel_name: ClassVar[str]  # the limit kernel whose λ_min the theorems ask for
+    limit_of: ClassVar[str] = "lambda_min"  # the monitored quantity that tends to it ...
+    limit_per_width: ClassVar[bool] = False  # ... after division by the width
     kernel_options: ClassVar[tuple[str, ...]] = ()  # of the kernel alone, not of the network
     theorems_listed: ClassVar[tuple[str, ...]]
     figures: ClassVar[tuple[str, ...]] = ()

@@ -26,6 +26,8 @@ class EquilibriumSystem(AbstractSystem):
     title: ClassVar[str] = "deep equilibrium model (DEQ)"
     paper: ClassVar[str] = "Ling, Xie, Wang, Zhang, Lin, AISTATS 2023"
     kernel_name: ClassVar[str] = "k"
+    limit_of: ClassVar[str] = "lambda_min_features"
+    limit_per_width: ClassVar[bool] = True
     theorems_listed: ClassVar[tuple[str, ...]] = ("Lemma 1", "Condition 1", "Theorem 1", "Theorem 2", "Kantorovich")
     figures: ClassVar[tuple[str, ...]] = ("ling2023-fig1",)
     row_norm: ClassVar[str] = "sqrt-d"
