@@ -48,7 +48,7 @@ bench: $(READY) ## the ratios of the benchmarks (minutes)
 
 docs: $(READY) ## the documentation as a site under site/
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group docs
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean: ## remove the environment and everything built
 	rm -rf $(VENV) site build dist .pytest_cache .ruff_cache

@@ -66,7 +66,7 @@ def test_limits_are_those_that_were_promised(run):
     drawn = draw(run.trajectory, run.certificate)
     spectrum = lines(drawn["lambda_min"])
     assert spectrum["λ_min(H) ≥ λ₀/2"][1][0] == 0.0231 / 2
-    assert spectrum["λ₀ of the limit kernel h_infinity"][1][0] == 0.0231
+    assert spectrum["limit: λ_min of h_infinity"][1][0] == 0.0231
     assert lines(drawn["movement"], 2)["no neuron moves beyond R"][1][0] == 0.4
 
 
