@@ -8,13 +8,10 @@ share one step size, 1/λ_max of the widest network's tangent kernel: the kernel
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-
 from ..report import Line, Panel
 from .claims import below, decreases, inside
 from .config import RunConfig
-from .run import execute
+from .run import common_step_size, execute
 
 SOURCE = "Ling, Xie, Wang, Zhang, Lin, AISTATS 2023, Figure 1"
 
@@ -53,7 +50,7 @@ def run(out: Path, scale: str, seed: int, bar) -> dict[str, Any]:
             "sigma_w2": SIGMA_W2,
         }
         common |= options
-        steps[name] = _step_size(RunConfig(width=widths[-1], **common))
+        steps[name] = common_step_size(RunConfig(width=widths[-1], **common))
         found = []
         for m in widths:
             config = RunConfig(width=m, step_size=steps[name], looks=LOOKS, **common)
@@ -84,11 +81,3 @@ def run(out: Path, scale: str, seed: int, bar) -> dict[str, Any]:
         "not given by the source": "widths, step size, number of epochs; here as listed",
     }  # fmt: skip
     return {"claims": claims, "settings": settings, "panels": panels, "runs": runs}
-
-
-def _step_size(config: RunConfig) -> float:
-    """1/λ_max of the tangent kernel at the start."""
-    dataset, system = config.load_data(), config.build_system()
-    model = system.init(dataset.d, config.width, key=jax.random.key(config.seed))
-    iterate = system.iterate(model, jnp.asarray(dataset.x), jnp.asarray(dataset.y))
-    return 1 / iterate.lambda_max.value

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .. import report
-from . import du2019_fig2_1, ling2023_fig1
+from . import du2019_fig2_1, gao2022_fig1, ling2023_fig1
 from .run import Progress
 
 Scale = Literal["small", "paper"]
 Bar = Callable[[str, int], AbstractContextManager[Progress]]
 
-FIGURES = {"du2019-fig2.1": du2019_fig2_1, "ling2023-fig1": ling2023_fig1}
+FIGURES = {"du2019-fig2.1": du2019_fig2_1, "ling2023-fig1": ling2023_fig1, "gao2022-fig1": gao2022_fig1}
 
 
 def reproduce(figure: str, out: str | Path, *, scale: Scale = "small", seed: int = 0, bar: Bar) -> dict[str, Any]:

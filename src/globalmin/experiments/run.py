@@ -38,9 +38,11 @@ def execute(
     """
     report.check_free(out)
     dataset = config.load_data()
-    prepared = prepare(config, dataset.x, dataset.y)
+    held_out = {} if dataset.x_test is None else {"x_test": dataset.x_test, "y_test": dataset.y_test}
+    arrays = {"x": dataset.x, "y": dataset.y, **held_out}
+    prepared = prepare(config, **arrays)
     folder = report.RunFolder.create(out, config.model_dump(mode="json"), {"seed": config.seed})
-    folder.write_arrays("data.npz", {"x": dataset.x, "y": dataset.y})
+    folder.write_arrays("data.npz", arrays)
     folder.write_arrays("weights/initial.npz", leaves(prepared.state.model))
     certificate = certificate_of(config, dataset, prepared)
     folder.write_certificate(certificate)
@@ -56,8 +58,7 @@ def resume(path: str | Path, *, progress: Progress | None = None) -> report.Run:
     """
     run = resumable(path)
     config = RunConfig(**run.config)
-    arrays = report.read_arrays(run.path / "data.npz")
-    prepared = prepare(config, arrays["x"], arrays["y"])
+    prepared = prepare(config, **report.read_arrays(run.path / "data.npz"))
     folder = report.RunFolder.reopen(path)
     checkpoint = folder.read_checkpoint()
     log, state = train.Log(), None
@@ -90,11 +91,11 @@ def certify(config: RunConfig, *, weights: str | Path | None = None) -> dict[str
     if weights is not None:
         template = config.build_system().init(dataset.d, config.width, key=jax.random.key(config.seed))
         model = with_leaves(template, report.read_arrays(weights))
-    return certificate_of(config, dataset, prepare(config, dataset.x, dataset.y, model))
+    return certificate_of(config, dataset, prepare(config, dataset.x, dataset.y, model=model))
 
 
-def prepare(config: RunConfig, x, y, model=None) -> train.Prepared:
-    """The run before its first epoch, from its configuration and data."""
+def prepare(config: RunConfig, x, y, x_test=None, y_test=None, *, model=None) -> train.Prepared:
+    """The run before its first epoch, from its configuration and the arrays of data.npz."""
     closest = data.closest_pair(np.asarray(x)) if len(x) > 1 else None
     return train.prepare(
         config.build_system(),
@@ -110,7 +111,16 @@ def prepare(config: RunConfig, x, y, model=None) -> train.Prepared:
         delta=config.delta,
         dtype=jnp.dtype(config.dtype),
         closest=None if closest is None else (closest.angle, *closest.rows),
+        test=None if x_test is None else (jnp.asarray(x_test), jnp.asarray(y_test)),
     )
+
+
+def common_step_size(config: RunConfig) -> float:
+    """1/λ_max of a configuration's tangent kernel at the start: its `auto` step size, for other widths to share."""
+    dataset, system = config.load_data(), config.build_system()
+    model = system.init(dataset.d, config.width, key=jax.random.key(config.seed))
+    iterate = system.iterate(model, jnp.asarray(dataset.x), jnp.asarray(dataset.y))
+    return 1 / iterate.lambda_max.value
 
 
 def certificate_of(config: RunConfig, dataset: data.Dataset, prepared: train.Prepared) -> dict[str, Any]:
@@ -130,17 +140,20 @@ def certificate_of(config: RunConfig, dataset: data.Dataset, prepared: train.Pre
         "step_size": prepared.step_size,
         "step_size_from": prepared.step_size_from,
         "method": prepared.method,
-        "spectrum": spectrum_of(prepared.limit),
+        "spectrum": spectrum_of(prepared),
         "theorems": [t.to_dict() for t in prepared.theorems],
         "kantorovich": (flow if config.method == "flow" else descent).summary(),
         "kantorovich_flow": flow.summary(),
     }
 
 
-def spectrum_of(limit) -> dict[str, Any]:
-    """The limit kernel's spectrum as plain values."""
+def spectrum_of(prepared: train.Prepared) -> dict[str, Any]:
+    """The limit kernel's spectrum as plain values, and which monitored quantity tends to its lower end."""
+    limit, system = prepared.limit, prepared.system
     return {
         "name": limit.name,
+        "limit_of": system.limit_of,
+        "scale": prepared.width if system.limit_per_width else 1,
         "eigenvalues": [float(v) for v in limit.eigenvalues],
         "error": limit.error,
         "lambda_min": limit.lambda_min.value,

@@ -231,6 +231,8 @@ def _loss(trajectory, certificate, there):
     figure, (ax,) = _panels(["training loss ½‖u − y‖² against its bounds"], WIDE)
     name = "loss_every_epoch" if "loss_every_epoch" in there else "loss"
     _line(ax, trajectory, name, "loss", BLUE)
+    if _has(trajectory, "test_loss"):
+        _line(ax, trajectory, "test_loss", "test loss, scaled to as many samples", PURPLE, ":")
     if _has(trajectory, "bound"):
         holds = any(
             theorem["verdict"] == "HOLDS"
@@ -261,10 +263,10 @@ def _lambda_min(trajectory, certificate, there):
             epochs, values = _series(trajectory, name)
             errors = np.interp(epochs, *_series(trajectory, f"{name}_error"))
             ax.fill_between(epochs, values - errors, values + errors, color=BLUE, alpha=0.2, linewidth=0)
-        if spectrum and name == "lambda_min":
-            ax.axhline(
-                spectrum["lambda_min"], color=GREY, linewidth=1, label=f"λ₀ of the limit kernel {spectrum['name']}"
-            )
+        if spectrum and name == spectrum.get("limit_of", "lambda_min"):
+            scale = spectrum.get("scale", 1)
+            label = f"limit: {'m times ' if scale != 1 else ''}λ_min of {spectrum['name']}"
+            ax.axhline(scale * spectrum["lambda_min"], color=GREY, linewidth=1, label=label)
         _limits(ax, certificate, name)
         _certified(ax, certificate)
         _from_zero(ax)

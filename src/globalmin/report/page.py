@@ -14,7 +14,7 @@ from .runs import Run, RunFolder, open_run
 CAPTIONS = {
     "loss": (
         "Training loss ½‖u − y‖². Dashed: what a theorem promises if its hypotheses hold. Dash-dotted: the Kantorovich "
-        "envelope, proven from the certified epoch on."
+        "envelope, proven from the certified epoch on. Dotted: the test loss, where there are test samples."
     ),
     "lambda_min": (
         "Smallest eigenvalue of the tangent kernel H along the run: the loss falls at this rate. Grey: λ₀, its value "

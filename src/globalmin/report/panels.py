@@ -38,7 +38,7 @@ class Panel:
 
 
 def draw_panels(panels: Sequence[Panel], columns: int = 3) -> "Figure":
-    """All panels in one figure, `columns` in a row."""
+    """All panels in one figure, `columns` in a row; a legend in the first, and in those whose lines are others."""
     from matplotlib.figure import Figure
 
     columns = min(columns, len(panels))
@@ -57,9 +57,11 @@ def draw_panels(panels: Sequence[Panel], columns: int = 3) -> "Figure":
             ax.set_ylabel(panel.y_label)
             if panel.log:
                 ax.set_yscale("log", nonpositive="mask")
+            labels = [line.label for line in panel.lines]
+            if panel is panels[0] or labels != [line.label for line in panels[0].lines]:
+                ax.legend()
         for ax in axes[len(panels) :]:
             ax.set_visible(False)
-        axes[0].legend()
     return figure
 
 

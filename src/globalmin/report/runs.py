@@ -38,6 +38,7 @@ PACKAGES = ("globalmin", "jax", "jaxlib", "equinox", "numpy", "scipy")
 VARIABLES: dict[str, tuple[str, str]] = {
     "loss": ("training loss ½‖u − y‖²", "label²"),
     "loss_every_epoch": ("training loss ½‖u − y‖², every epoch", "label²"),
+    "test_loss": ("½‖f − y‖² of the test samples, times n over their number", "label²"),
     "bound": ("bound of the theorem on the loss", "label²"),
     "kantorovich_bound": ("Kantorovich envelope of the loss, from the certified epoch on", "label²"),
     "kantorovich_h": ("Kantorovich h; below 1/2 certifies", "1"),
@@ -49,6 +50,7 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "movement": ("largest distance of a neuron's weights from their start", "weight"),
     "distance": ("distance of all parameters from their start", "weight"),
     "path_length": ("length of the path of the parameters", "weight"),
+    "kink_distance": ("a thousandth of the pre-activations Wx are nearer to the kink; median at the start: 1", "1"),
     "pattern_change": ("share of activation patterns that differ from the start", "1"),
     "operator_norm": ("operator norm ‖W‖ of the hidden weight", "1"),
     "one_sided_norm": ("λ_max((W + Wᵀ)/2) of the hidden weight", "1"),

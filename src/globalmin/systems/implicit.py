@@ -26,7 +26,9 @@ class ImplicitSystem(AbstractSystem):
     title: ClassVar[str] = "implicit ReLU network"
     paper: ClassVar[str] = "Gao, Liu, Liu, Rajan, Gao, ICLR 2022"
     kernel_name: ClassVar[str] = "g_infinity"
+    limit_of: ClassVar[str] = "lambda_min_features"
     theorems_listed: ClassVar[tuple[str, ...]] = ("Lemmas 2.2-3.4", "Theorem 3.1", "Theorem 3.2", "Kantorovich")
+    figures: ClassVar[tuple[str, ...]] = ("gao2022-fig1",)
     row_norm: ClassVar[str] = "unit"
     options: ClassVar[tuple[str, ...]] = ("activation", "gamma")
 
@@ -165,9 +167,11 @@ class ImplicitSystem(AbstractSystem):
         return [full_block(iterate, bound.lipschitz), features], full_curvature(iterate, bound.lipschitz, source), ""
 
     def watch(self, iterate: SolvedIterate[Implicit], start: SolvedIterate[Implicit]) -> dict[str, float]:  # pyright: ignore
-        """Norms and distances of the four weights, λ_min(G), (γ/√m)‖A‖ and the one-sided constant, patterns, solves."""
+        """Norms and distances of the four weights, λ_min(G), (γ/√m)‖A‖ and the one-sided constant, patterns, kinks, solves."""
         now, first = iterate.model, start.model
         features = iterate.block_lambda_min("skip")
+        rows = np.asarray(iterate.x).T
+        distances, first_distances = (np.abs(np.asarray(model.inject) @ rows) for model in (now, first))
         return {
             "operator_norm": iterate.operator_norm.value,
             "one_sided_norm": iterate.one_sided.value,
@@ -178,6 +182,8 @@ class ImplicitSystem(AbstractSystem):
             "distance_implicit": float(jnp.linalg.norm(now.hidden - first.hidden)),
             "lambda_min_features": features.value,
             "lambda_min_features_error": features.error,
+            # The kinks that trained pre-activations slide along are those of φ(Wx).
+            "kink_distance": float(np.quantile(distances, 1e-3) / np.median(first_distances)),
             "pattern_change": float((iterate.signs != start.signs).mean()),
             "equilibrium_residual": iterate.solved[2],
         }

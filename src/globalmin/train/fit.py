@@ -37,9 +37,10 @@ class Prepared:
     step_size_from: str  # in words, where it came from
     looks: np.ndarray  # epochs at which the monitors are computed
     dtype: Any
+    test: tuple[Float[Array, "k d"], Float[Array, " k"]] | None
     state: DescentState
     start: Iterate
-    limit: Limit | None
+    limit: Limit
     theorems: tuple[Evaluated, ...]
     kantorovich: tuple[Kantorovich, Kantorovich]  # descent with this step size, flow
 
@@ -82,6 +83,7 @@ def prepare(
     label_bound: float | None = None,
     dtype: Any = jnp.float64,
     closest: tuple[float, int, int] | None = None,
+    test: tuple[Float[Array, "k d"], Float[Array, " k"]] | None = None,
 ) -> Prepared:
     """Initialise, choose the step size, and evaluate every theorem and the Kantorovich certificate at epoch 0.
 
@@ -95,11 +97,16 @@ def prepare(
     - `delta`: failure probability over the initialisation in the published theorems.
     - `dtype`: of training only; kernels, Gram matrices and verdicts are float64.
     - `closest`: smallest angle between the lines of two inputs and their rows (`data.closest_pair`), if known.
+    - `test`: held-out inputs and labels; the looks then have `test_loss`, (n/k) ½‖f − y‖² over these k samples: the
+      training loss's scale, whatever their number.
 
     **Raises:** `ValueError` for bad data, counts or step sizes.
     """
     x = numerics.check_inputs(x)
     y = numerics.check_labels(y, len(x))
+    if test is not None:
+        numerics.require_float64("x_test", test[0])
+        test = (test[0], numerics.check_labels(test[1], len(test[0]), "y_test"))
     numerics.check_count("width", width)
     numerics.check_count("epochs", epochs)
     if not 0 < delta < 1:
@@ -128,6 +135,7 @@ def prepare(
         step_size_from=origin,
         looks=schedule(epochs, looks),
         dtype=dtype,
+        test=test,
         state=state,
         start=first,
         limit=limit,
@@ -199,13 +207,16 @@ def _look(p: Prepared, log: Log, state: DescentState, message: str) -> Look:
     try:
         quantities = {"epoch": float(state.epoch), **p.system.monitor(iterate, p.start)}
         quantities["lambda_min_error"] = iterate.lambda_min.error
+        if p.test is not None:
+            quantities["test_loss"] = len(p.y) / len(p.test[1]) * p.system.iterate(state.model, *p.test).loss
         certificates = p.system.kantorovich(iterate, eta, width=p.width, epoch=state.epoch)
     except UnsolvedError as error:  # well-posedness is lost: say so, and end the run with what there is
         message = message or f"stopped at epoch {state.epoch}: {error}"
         log.message = message
         return Look(state.epoch, {"epoch": float(state.epoch)}, state, p.kantorovich, message)
     own = certificates[1] if p.method == "flow" else certificates[0]
-    quantities["kantorovich_h"] = math.nan if own.h is None else own.h
+    # Where c ≤ 0 the certificate's h is its limit at small steps; the run's own step size has none.
+    quantities["kantorovich_h"] = math.nan if own.h is None else math.inf if (own.c or 0.0) <= 0 else own.h
     quantities["kantorovich_flow_h"] = math.nan if certificates[1].h is None else certificates[1].h
     if log.certified is None and own.outcome is Verdict.HOLDS:
         log.certified = own

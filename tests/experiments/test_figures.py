@@ -1,0 +1,108 @@
+"""Every reproduced figure runs from end to end at a tiny size: claims, page, and a folder for each run."""
+
+import contextlib
+import json
+import re
+
+import numpy as np
+import pytest
+
+from globalmin.experiments.config import RunConfig
+from globalmin.experiments.reproduce import FIGURES, reproduce
+from globalmin.experiments.run import execute, resume
+from globalmin.report import open_run, read_arrays
+from globalmin.systems.registry import SYSTEMS
+
+TINY = {
+    "du2019-fig2.1": ({"n": 6, "widths": [10, 20], "seeds": 1}, {"EPOCHS": 12}),
+    "ling2023-fig1": (
+        {"widths": [10, 20], "epochs": 6, "data": {"sphere": {"n": 5, "dimension": 6}}},
+        {"LOOKS": 1},
+    ),
+    # One shape for all runs: they share what JAX compiles.
+    "gao2022-fig1": (
+        {
+            "widths": [12], "epochs": 6, "seeds": 2, "dtype": "float64", "data": {"digits": {"per_class": 3}},
+            "kinks": {"n": 6, "dimension": 64, "width": 12, "epochs": 6},
+        },
+        {"LOOKS": 1},
+    ),
+}  # fmt: skip
+
+
+@contextlib.contextmanager
+def bar(title, epochs):
+    yield lambda epoch, total, quantities: None
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_a_figure_runs_and_states_its_claims(figure, monkeypatch, tmp_path):
+    sizes, constants = TINY[figure]
+    monkeypatch.setattr(FIGURES[figure], "SIZES", {"small": sizes})
+    for name, value in constants.items():
+        monkeypatch.setattr(FIGURES[figure], name, value)
+    found = reproduce(figure, tmp_path / "out", bar=bar)
+    assert found["claims"]
+    for claim in found["claims"]:
+        assert set(claim) == {"text", "measured", "asked", "passed"}
+        assert type(claim["passed"]) is bool
+        assert "nan" not in claim["measured"]
+    assert "not given by the source" in found["settings"]
+    page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert "<svg" in page
+    assert page.count("PASS") + page.count("FAIL") >= len(found["claims"])
+    stored = json.loads((tmp_path / "out" / "claims.json").read_text())
+    assert [c["text"] for c in stored["claims"]] == [c["text"] for c in found["claims"]]
+    links = re.findall(r'href="([^"]+)/report\.html"', page)
+    assert links
+    for link in links:
+        run = open_run(tmp_path / "out" / link)
+        assert run.status == "finished"
+        assert (run.path / "report.html").is_file()
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_sizes_of_both_scales_have_the_same_entries(figure):
+    sizes = FIGURES[figure].SIZES
+    assert set(sizes) == {"small", "paper"}
+    assert set(sizes["small"]) == set(sizes["paper"]) == set(TINY[figure][0])
+
+
+def test_the_systems_list_every_figure():
+    listed = {figure for kind in SYSTEMS.values() for figure in kind.figures}
+    assert listed == set(FIGURES)
+
+
+def test_the_test_loss_is_that_of_the_stored_weights(tmp_path):
+    """f by 60 passes from zero in NumPy: the map contracts by 0.3 or better, and 0.3^60 is far below eps."""
+    config = RunConfig(system="implicit-relu", data="digits", per_class=4, width=12, epochs=5, looks=2)
+    run = execute(config, tmp_path / "run")
+    weights, data = read_arrays(run.path / "weights/final.npz"), read_arrays(run.path / "data.npz")
+    features = np.maximum(data["x_test"] @ weights["inject"].T, 0) / np.sqrt(12)
+    z = np.zeros_like(features)
+    for _ in range(60):
+        z = np.maximum(0.1 / np.sqrt(12) * z @ weights["hidden"].T + features, 0)
+    outputs = z @ weights["readout"] + features @ weights["skip"]
+    expected = len(data["y"]) / len(data["y_test"]) / 2 * np.sum((outputs - data["y_test"]) ** 2)
+    # The equilibrium of a look is solved to 1e-12 or better, its error enlarged by 1/(1 - 0.3) at most.
+    np.testing.assert_allclose(run.trajectory["test_loss"].values[-1], expected, rtol=1e-9)
+
+
+def test_an_interrupted_run_keeps_its_test_samples(tmp_path):
+    config = RunConfig(system="two-layer", data="digits", per_class=4, width=12, epochs=60, looks=6)
+    whole = execute(config, tmp_path / "whole")
+
+    def stop(epoch, epochs, quantities):
+        if epoch > 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        execute(config, tmp_path / "cut", progress=stop)
+    resumed = resume(tmp_path / "cut")
+    assert {"x_test", "y_test"} <= set(read_arrays(resumed.path / "data.npz"))
+    np.testing.assert_array_equal(resumed.trajectory["test_loss"].values, whole.trajectory["test_loss"].values)
+
+
+def test_data_without_test_samples_have_no_test_loss(tmp_path):
+    config = RunConfig(system="two-layer", data="sphere", n=4, dimension=3, width=8, epochs=3, looks=2)
+    assert "test_loss" not in execute(config, tmp_path / "run").trajectory
