@@ -180,7 +180,9 @@ def test_unknown_figure_and_damaged_run(tmp_path, capsys):
     one_line(capsys)
 
 
-@pytest.mark.parametrize("command", ["demo", "systems", "kernel", "certify", "train", "resume", "report", "reproduce"])
+@pytest.mark.parametrize(
+    "command", ["demo", "systems", "kernel", "certify", "gradients", "train", "resume", "report", "reproduce"]
+)
 def test_help_has_an_example(command, capsys):
     with pytest.raises(SystemExit) as left:
         main([command, "--help"])

@@ -3,6 +3,7 @@
 from .base import Command
 from .certify import Certify
 from .demo import Demo
+from .gradients import Gradients
 from .kernel import Kernel
 from .report import Report
 from .reproduce import Reproduce
@@ -21,6 +22,7 @@ COMMANDS: dict[str, type[Command]] = {
     "systems": Systems,
     "kernel": Kernel,
     "certify": Certify,
+    "gradients": Gradients,
     "train": Train,
     "resume": Resume,
     "report": Report,

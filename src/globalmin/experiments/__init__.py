@@ -1,5 +1,6 @@
 from .config import RunConfig as RunConfig
 from .demo import demo_configs as demo_configs
+from .gradients import gradients as gradients
 from .reproduce import FIGURES as FIGURES
 from .reproduce import reproduce as reproduce
 from .run import certify as certify

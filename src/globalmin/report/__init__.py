@@ -1,5 +1,8 @@
 from .figures import draw as draw
 from .formats import number as number
+from .gradients import gradient_sentence as gradient_sentence
+from .gradients import print_gradients as print_gradients
+from .gradients import write_gradients as write_gradients
 from .page import write_index as write_index
 from .page import write_report as write_report
 from .panels import Line as Line

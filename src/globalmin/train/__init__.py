@@ -9,3 +9,5 @@ from .fit import conclude as conclude
 from .fit import prepare as prepare
 from .fit import run as run
 from .fit import trajectory as trajectory
+from .gradients import Trust as Trust
+from .gradients import trust as trust
