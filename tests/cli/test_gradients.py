@@ -12,6 +12,7 @@ import pytest
 from globalmin import activations, report
 from globalmin.cli.main import main
 from globalmin.models import Equilibrium
+from globalmin.report.gradients import draw_gradients
 from globalmin.train import trust
 
 from ..helpers import given
@@ -56,33 +57,29 @@ def test_json_is_the_report_of_the_model_at_hand(points, tmp_path, capsys):
     assert "new or empty folder expected" in one_line(capsys)
 
 
-def test_figure_draws_every_method_over_every_tolerance(points, tmp_path, capsys):
+def test_tables_and_figure_of_every_method_and_tolerance(points, tmp_path, capsys):
     out = tmp_path / "trust"
-    assert main(["gradients", "implicit-relu", "--data", str(points), "--width", "8", "--out", str(out), "--json"]) == 0
-    said = json.loads(capsys.readouterr().out)
+    arguments = ["gradients", "implicit-relu", "--data", str(points), "--width", "8", "--gamma", "0.2"]
+    assert main([*arguments, "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    found = json.loads((out / "gradients.json").read_text())
+    marked = re.findall(r"→ ([^ ]+)", said)[:2]
+    assert marked == [report.number(given(found["needed_at"][key])) for key in ("1", "0.001")]
+    assert found["sentence"] in said
+    assert "one-step gradient is" in said
     svg = (out / "gradients.svg").read_text()
     ElementTree.fromstring(svg)
     for label in ("implicit (what training uses)", "unrolled", "one-step (phantom)", "at the start"):
         assert label in svg
-    figure = report.gradients.draw_gradients(said)
+    figure = draw_gradients(found)
     assert len(figure.axes) == 2
-    for ax, reference in zip(figure.axes, said["references"], strict=True):
+    for ax, reference in zip(figure.axes, found["references"], strict=True):
         assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
         assert ax.xaxis_inverted()
         for line, method in zip(ax.get_lines(), ("implicit", "unrolled", "phantom"), strict=False):
-            rows = [r for r in said["rows"] if (r["method"], r["shrink"]) == (method, reference["shrink"])]
+            rows = [r for r in found["rows"] if (r["method"], r["shrink"]) == (method, reference["shrink"])]
             np.testing.assert_array_equal(line.get_xdata(), [r["tolerance"] for r in rows])
             np.testing.assert_array_equal(line.get_ydata(), [r["error"] for r in rows])
-
-
-def test_table_for_people_marks_what_is_needed(points, capsys):
-    arguments = ["gradients", "implicit-relu", "--data", str(points), "--width", "8", "--gamma", "0.2"]
-    assert main([*arguments, "--json"]) == 0
-    needed = json.loads(capsys.readouterr().out)["needed_at"]
-    assert main(arguments) == 0
-    said = capsys.readouterr().out
-    assert re.findall(r"→ ([^ ]+)", said)[:2] == [report.number(given(needed[key])) for key in ("1", "0.001")]
-    assert "one-step gradient is" in said
 
 
 def test_sentence_where_nothing_suffices_and_where_one_step_does():

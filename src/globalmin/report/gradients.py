@@ -101,11 +101,16 @@ def draw_gradients(found: Mapping[str, Any]) -> "Figure":
                     if row["method"] == method and row["shrink"] == shrink
                 }
                 values = [errors[t] for t in tolerances]
-                ax.plot(tolerances, values, color=color, linestyle=dash, marker=mark, label=label)
+                # Broad below, so that the implicit line is seen where both coincide.
+                width = 3.5 if method == "unrolled" else None
+                order = 3 if method == "implicit" else 2
+                ax.plot(
+                    tolerances, values, color=color, linestyle=dash, marker=mark, label=label, linewidth=width, zorder=order
+                )  # fmt: skip
             ax.axhline(found["threshold"], color=figures.GREY, linestyle=(0, (1, 1.2)), label="what descent tolerates")
             needed = found["needed_at"][f"{shrink:g}"]
             if needed is not None:
-                ax.axvline(needed, color=figures.PURPLE, linewidth=1, label=f"implicit needs {number(needed)}")
+                ax.axvline(needed, color=figures.PURPLE, linewidth=1, label="loosest tolerance for implicit")
             # Logarithmic last, then turned: the locators are made anew by each change of scale.
             ax.set_xscale("log")
             ax.set_yscale("log", nonpositive="mask")
@@ -114,8 +119,12 @@ def draw_gradients(found: Mapping[str, Any]) -> "Figure":
             ax.invert_xaxis()
             ax.set_title(f"{_when(shrink)}", gid=f"title-{i}")
             ax.set_xlabel("tolerance of the solves")
-            ax.legend(loc="lower left")
         axes[0].set_ylabel("relative error of the gradient")
+        every = {}
+        for ax in axes:
+            handles, labels = ax.get_legend_handles_labels()
+            every |= dict(zip(labels, handles, strict=True))
+        figure.legend(list(every.values()), list(every), loc="outside lower center", ncols=3)
     return figure
 
 
