@@ -5,10 +5,11 @@ from typing import ClassVar, Literal
 
 import pydantic
 
+from ..experiments.options import SystemOptions
 from .base import Command, Timed, print_json
 
 
-class Certify(Command):
+class Certify(SystemOptions, Command):
     """Evaluate every hypothesis of every theorem, and the Kantorovich certificate, for a network on data.
 
     Example: globalmin certify two-layer --data digits --width 2000 --activation softplus
@@ -16,8 +17,6 @@ class Certify(Command):
 
     positional: ClassVar[tuple[str, ...]] = ("system",)
 
-    system: str
-    """The system: one of `globalmin systems`."""
     data: str
     """A .npz with X and y, a .csv or .parquet, or a data set by name."""
     width: pydantic.PositiveInt
@@ -31,12 +30,6 @@ class Certify(Command):
     certificate admits."""
     method: Literal["descent", "flow"] = "descent"
     """Gradient descent, or gradient flow."""
-    activation: str | None = None
-    """By name: relu, tanh, softplus, erf, gelu, ..."""
-    sigma_w2: float | None = None
-    """equilibrium: sigma_w^2. Default 0.08."""
-    gamma: float | None = None
-    """implicit-relu: gamma. Default 0.1."""
     per_class: pydantic.PositiveInt | None = None
     """Samples of each class of a named data set."""
     normalize: Literal["unit", "sqrt-d", "none"] | None = None
@@ -63,9 +56,7 @@ class Certify(Command):
             seed=self.seed,
             step_size=self.step_size,
             method=self.method,
-            activation=self.activation,
-            sigma_w2=self.sigma_w2,
-            gamma=self.gamma,
+            **self.system_options(),
             per_class=self.per_class,
             normalize=self.normalize,
             delta=self.delta,

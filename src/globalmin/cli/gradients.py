@@ -5,10 +5,11 @@ from typing import ClassVar, Literal
 
 import pydantic
 
+from ..experiments.options import SystemOptions
 from .base import Command, Timed, print_json
 
 
-class Gradients(Command):
+class Gradients(SystemOptions, Command):
     """Compare the implicit, the unrolled and the one-step gradient of an equilibrium network with the exact one.
 
     Says how tightly the inner solves must converge: at the start, and once the loss is small.
@@ -26,12 +27,6 @@ class Gradients(Command):
     """m, the number of hidden neurons."""
     out: Path | None = None
     """A new folder for gradients.json and the figure as SVG and PDF."""
-    activation: str | None = None
-    """By name: relu, tanh, softplus, erf, gelu, ..."""
-    sigma_w2: float | None = None
-    """equilibrium: sigma_w^2. Default 0.08."""
-    gamma: float | None = None
-    """implicit-relu: gamma. Default 0.1."""
     per_class: pydantic.PositiveInt | None = None
     """Samples of each class of a named data set."""
     normalize: Literal["unit", "sqrt-d", "none"] | None = None
@@ -52,9 +47,7 @@ class Gradients(Command):
             width=self.width,
             epochs=1,
             seed=self.seed,
-            activation=self.activation,
-            sigma_w2=self.sigma_w2,
-            gamma=self.gamma,
+            **self.system_options(),
             per_class=self.per_class,
             normalize=self.normalize,
         )

@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from ..experiments.options import SystemOptions
 from .base import Command, Timed, print_json
 
 
-class Kernel(Command):
+class Kernel(SystemOptions, Command):
     """Write the infinite-width kernels of the rows of a file: nngp, ntk and the system's own Gram matrices, float64.
 
     Example: globalmin kernel two-layer --data points.npz --out K.npz --activation erf
@@ -14,24 +15,16 @@ class Kernel(Command):
 
     positional: ClassVar[tuple[str, ...]] = ("system",)
 
-    system: str
-    """The system: one of `globalmin systems`."""
     data: str
     """A .npz with X (n x d; y is not needed), a .csv or .parquet, or a data set by name."""
     out: Path
     """The .npz to write; it must not exist."""
-    activation: str | None = None
-    """By name: relu, tanh, softplus, erf, gelu, ..."""
     depth: int | None = None
     """equilibrium: the kernel of so many passes instead of the equilibrium's."""
     weight_std: float | None = None
     """two-layer: standard deviation s of the hidden weights; pre-activations have covariance s^2 x.x' + b^2."""
     bias_std: float | None = None
     """two-layer: standard deviation b of the hidden biases."""
-    sigma_w2: float | None = None
-    """equilibrium: sigma_w^2. Default 0.08."""
-    gamma: float | None = None
-    """implicit-relu: gamma. Default 0.1."""
     normalize: Literal["unit", "sqrt-d", "none"] = "none"
     """Rows are taken as given unless this says otherwise."""
     json_output: bool = False
@@ -42,12 +35,11 @@ class Kernel(Command):
         import jax.numpy as jnp
         import numpy as np
 
-        from .. import data, systems
+        from .. import data
         from .._core import linalg
         from ..report import print_spectrum
 
-        options = {"activation": self.activation, "sigma_w2": self.sigma_w2, "gamma": self.gamma}
-        system = systems.build(self.system, **{k: v for k, v in options.items() if v is not None})
+        system = self.build_system()
         extra = {"weight_std": self.weight_std, "bias_std": self.bias_std}
         extra = {k: v for k, v in extra.items() if v is not None}
         unknown = [k for k in extra if k not in system.kernel_options]

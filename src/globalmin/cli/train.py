@@ -15,8 +15,6 @@ class Train(RunConfig, Command):
 
     positional: ClassVar[tuple[str, ...]] = ("system",)
 
-    system: str
-    """The system: one of `globalmin systems`."""
     out: Path
     """The run folder; it must not exist or be empty."""
     json_output: bool = False

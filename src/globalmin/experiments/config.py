@@ -6,17 +6,13 @@ from typing import Literal
 import pydantic
 
 from .. import data as datasets
-from .. import systems
 from ..data import Dataset
+from .options import SystemOptions
 
 
-class RunConfig(pydantic.BaseModel):
+class RunConfig(SystemOptions):
     """One training run, complete: with the data at hand, the same configuration gives the same run."""
 
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-    system: str
-    """The system: one of `globalmin systems`."""
     data: str
     """A data set by name (digits, breast-cancer, diabetes, sphere, gaussian, mnist, ...) or a .npz, .csv or .parquet file."""
     width: pydantic.PositiveInt
@@ -30,12 +26,6 @@ class RunConfig(pydantic.BaseModel):
     largest for which the Kantorovich certificate holds at the start."""
     method: Literal["descent", "flow"] = "descent"
     """Gradient descent, or gradient flow (an adaptive ODE solver)."""
-    activation: str | None = None
-    """By name: relu, tanh, softplus, erf, gelu, ... Default: the system's own."""
-    sigma_w2: float | None = None
-    """equilibrium: sigma_w^2, with W_ij ~ N(0, 2 sigma_w^2 / m). Default 0.08; the theorem needs less than 1/8."""
-    gamma: float | None = None
-    """implicit-relu: gamma, with (gamma / sqrt m) |A| near 2 gamma at the start. Default 0.1."""
     n: pydantic.PositiveInt | None = None
     """Training samples in all. Default: the data set's own."""
     per_class: pydantic.PositiveInt | None = None
@@ -77,8 +67,3 @@ class RunConfig(pydantic.BaseModel):
             d=self.dimension,
             labels=self.labels,
         )
-
-    def build_system(self) -> systems.AbstractSystem:
-        """The system with its options. **Raises:** `ValueError` for an unknown name or an option that it does not have."""
-        options = {"activation": self.activation, "sigma_w2": self.sigma_w2, "gamma": self.gamma}
-        return systems.build(self.system, **{k: v for k, v in options.items() if v is not None})
