@@ -141,15 +141,18 @@ def certificate_of(config: RunConfig, dataset: data.Dataset, prepared: train.Pre
         "step_size_from": prepared.step_size_from,
         "method": prepared.method,
         "spectrum": spectrum_of(prepared),
+        "spectrum_missing": prepared.system.limit_missing,
         "theorems": [t.to_dict() for t in prepared.theorems],
         "kantorovich": (flow if config.method == "flow" else descent).summary(),
         "kantorovich_flow": flow.summary(),
     }
 
 
-def spectrum_of(prepared: train.Prepared) -> dict[str, Any]:
-    """The limit kernel's spectrum as plain values, and which monitored quantity tends to its lower end."""
+def spectrum_of(prepared: train.Prepared) -> dict[str, Any] | None:
+    """The limit kernel's spectrum as plain values, and which monitored quantity tends to its lower end; or `None`."""
     limit, system = prepared.limit, prepared.system
+    if limit is None:
+        return None
     return {
         "name": limit.name,
         "limit_of": system.limit_of,

@@ -81,7 +81,7 @@ def draw(trajectory: "xarray.Dataset | None", certificate: Mapping[str, Any]) ->
     makers: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
         "loss": (_loss, ("loss", "loss_every_epoch")),
         "lambda_min": (_lambda_min, ("lambda_min", "lambda_min_features")),
-        "kantorovich": (_kantorovich, ("kantorovich_h",)),
+        "kantorovich": (_kantorovich, ("kantorovich_h", "kantorovich_flow_h")),
         "movement": (_movement, ("gram_drift", "distance", "path_length", "movement")),
         "solver": (_solver, ("forward_iterations", "backward_iterations", "operator_norm", "one_sided_norm")),
         "pattern": (_pattern, ("pattern_change",)),
@@ -276,8 +276,9 @@ def _lambda_min(trajectory, certificate, there):
 
 def _kantorovich(trajectory, certificate, there):
     figure, (ax,) = _panels(["Kantorovich h(k)"], NARROW)
-    _line(ax, trajectory, "kantorovich_h", "gradient descent", BLUE)
-    if _has(trajectory, "kantorovich_flow_h"):
+    if "kantorovich_h" in there:
+        _line(ax, trajectory, "kantorovich_h", "gradient descent", BLUE)
+    if "kantorovich_flow_h" in there:
         _line(ax, trajectory, "kantorovich_flow_h", "gradient flow", PURPLE, "--")
     ax.axhline(0.5, color=ORANGE, linestyle=(0, (5, 2)), linewidth=1.1, label="certifies below 1/2")
     _certified(ax, certificate)

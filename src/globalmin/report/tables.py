@@ -44,6 +44,8 @@ def certificate_parts(certificate: Mapping[str, Any], *, errata: bool = True) ->
         parts.append(data_table(certificate["data"]))
     if certificate.get("spectrum"):
         parts.append(spectrum_table(certificate["spectrum"]))
+    elif certificate.get("spectrum_missing"):
+        parts.append(_facts("limit kernel: none", [("why", certificate["spectrum_missing"])]))
     theorems = certificate.get("theorems") or []
     for theorem in theorems:
         parts += theorem_parts(theorem)

@@ -14,6 +14,7 @@ from ..activations import AbstractActivation
 from ..kernels import AbstractKernel
 from ..models import AbstractModel
 from ..theory import AbstractCertificate, Kantorovich, certify
+from ..theory.estimated import UNKNOWN
 from ..theory.kantorovich import Block, Curvature
 from .iterate import Iterate
 
@@ -41,12 +42,27 @@ class Question(eqx.Module):
     """What a theorem is asked about: the first iterate, the limit kernel, the step size and the failure probability."""
 
     start: Iterate = eqx.field(static=True)
-    limit: Limit
+    limit: Limit | None  # None: this system has none for its activation
     width: int
     step_size: float  # of descent; for flow the time that an epoch lasts
     delta: float
     label_bound: float
     closest: tuple[float, int, int] | None  # smallest angle between the lines of two rows, and the rows
+
+    @property
+    def lambda_0(self) -> Estimate:
+        """λ_min of the limit kernel; where there is none, what decides no theorem that asks for it."""
+        return UNKNOWN if self.limit is None else self.limit.lambda_min
+
+    @property
+    def closest_angle(self) -> Estimate:
+        """The smallest angle between the lines of two inputs, π/2 for a single one; Kahan's form is good to a few eps."""
+        return Estimate(np.pi / 2 if self.closest is None else self.closest[0], 4 * numerics.EPS)
+
+    @property
+    def closest_pair(self) -> tuple[int, int] | None:
+        """The rows at that angle."""
+        return None if self.closest is None else self.closest[1:]
 
 
 class AbstractSystem(eqx.Module):
@@ -90,8 +106,18 @@ class AbstractSystem(eqx.Module):
         """The model on its data, for certificates and monitors."""
         return Iterate(model, x, y, state)
 
-    def limit(self, x: Float[Array, "n d"]) -> Limit:
-        """Limit kernels on the data with the spectrum of the theorems' one."""
+    @property
+    def limit_missing(self) -> str:
+        """In words, why there is no limit kernel for this activation; "" where there is one.
+
+        Where there is none, `kernel` raises `ValueError`, `limit` is `None`, and everything else goes on without it.
+        """
+        return ""
+
+    def limit(self, x: Float[Array, "n d"]) -> Limit | None:
+        """Limit kernels on the data with the spectrum of the theorems' one; `None` where `limit_missing` says why."""
+        if self.limit_missing:
+            return None
         kernel = self.kernel()
         matrices = {name: np.asarray(matrix) for name, matrix in kernel(x).items()}
         values, error = linalg.eigenvalues(

@@ -86,7 +86,7 @@ class EquilibriumSystem(AbstractSystem):
             slope01=self.activation.slope01,
         )
         common = {"width": question.width, "sigma_w2": self.sigma_w2, "delta": question.delta}
-        limit = {"lambda_star": question.limit.lambda_min, "norm_deviation": start.norm_deviation}
+        limit = {"lambda_star": question.lambda_0, "norm_deviation": start.norm_deviation}
         limit |= {"activation": self.activation.name, "n": n}
         return (
             ling2023.GradientDescent(start, question.step_size),
@@ -97,7 +97,7 @@ class EquilibriumSystem(AbstractSystem):
             ling2023.ConditionOnePrinted(start),
             ling2023.HiddenNorm(norm_w=first.operator_norm, **common),
             ling2023.HiddenNormPrinted(question.width, self.sigma_w2, first.operator_norm),
-            ling2023.InitialGramMeasured(question.width, features, question.limit.lambda_min),
+            ling2023.InitialGramMeasured(question.width, features, question.lambda_0),
             ling2023.InitialGram(norm_w=first.operator_norm, **common, **limit),
             ling2023.InitialGramPrinted(**common, **limit),
         )

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from .._core import Estimate, linalg, numerics
+from .._core import Estimate, linalg
 from ..activations import AbstractActivation
 from ..activations import get as activation_named
 from ..kernels import ImplicitKernel
@@ -57,11 +57,16 @@ class ImplicitSystem(AbstractSystem):
     def kernel(self, *, depth: int | None = None, **options: float) -> ImplicitKernel:
         """G^∞, the read-outs' NNGP and the full tangent kernel, of the ReLU network."""
         self.refuse_depth(depth)
-        if self.activation.name != "relu":
-            raise ValueError(
-                f"activation: relu expected for the limit kernel of {self.name}, {self.activation.name} came"
-            )
+        if self.limit_missing:
+            raise ValueError(f"activation: {self.limit_missing}")
         return ImplicitKernel(self.gamma)
+
+    @property
+    def limit_missing(self) -> str:
+        """Why there is no limit kernel, or ""."""
+        if self.activation.name == "relu":
+            return ""
+        return f"relu expected for the limit kernel of {self.name}, {self.activation.name} came"
 
     def iterate(self, model: Implicit, x, y, state=None) -> SolvedIterate[Implicit]:  # pyright: ignore
         """The model on its data."""
@@ -76,7 +81,7 @@ class ImplicitSystem(AbstractSystem):
         n, width = len(x), question.width
         norm_x = linalg.spectral_norm(x)
         deviation = float(np.abs(np.linalg.norm(x, axis=1) - 1).max())
-        features, limit = first.block_lambda_min("skip"), question.limit.lambda_min
+        features, limit = first.block_lambda_min("skip"), question.lambda_0
         start = gao2022.Start(
             n=n,
             width=width,
@@ -94,7 +99,8 @@ class ImplicitSystem(AbstractSystem):
             activation=phi.name,
             slope=phi.lipschitz or np.inf,
         )
-        angle, pair = (np.pi / 2, None) if question.closest is None else (question.closest[0], question.closest[1:])
+        angle = question.closest_angle
+        coherence = Estimate(float(np.cos(angle.value)), angle.error)
         initial = {"n": n, "width": width, "lambda_0": limit, "delta": question.delta, "activation": phi.name}
         return (
             gao2022.BlockFlow(start),
@@ -105,8 +111,8 @@ class ImplicitSystem(AbstractSystem):
             gao2022.GradientDescentPrinted(start, question.step_size, question.delta),
             gao2022.Contraction(first.operator_norm, phi.lipschitz or np.inf),
             gao2022.OneSided(first.one_sided, phi.slope01),
-            gao2022.PositiveLimit(Estimate(angle, 4 * numerics.EPS), limit, pair, phi.name),
-            gao2022.GeometricLimit(n, Estimate(float(np.cos(angle)), 4 * numerics.EPS), deviation, phi.name),
+            gao2022.PositiveLimit(angle, limit, question.closest_pair, phi.name),
+            gao2022.GeometricLimit(n, coherence, deviation, phi.name),
             gao2022.InitialGramMeasured(features, limit),
             gao2022.InitialGramEntrywise(norm_deviation=deviation, **initial),
             gao2022.InitialGramPrinted(norm_deviation=deviation, **initial),

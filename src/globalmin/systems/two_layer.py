@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from .._core import Estimate, linalg, numerics
+from .._core import linalg
 from ..activations import AbstractActivation
 from ..activations import get as activation_named
 from ..kernels import TwoLayerKernel
@@ -49,7 +49,7 @@ class TwoLayerSystem(AbstractSystem):
         start = du2019.Start(
             n=len(first.x),
             width=question.width,
-            lambda_0=question.limit.lambda_min,
+            lambda_0=question.lambda_0,
             delta=question.delta,
             label_bound=question.label_bound,
             label_max=float(np.abs(np.asarray(first.y)).max()),
@@ -57,13 +57,9 @@ class TwoLayerSystem(AbstractSystem):
             residual_0=first.rho,
             activation=self.activation.name,
         )
-        angle, pair = (np.pi / 2, None) if question.closest is None else (question.closest[0], question.closest[1:])
         return (
             du2019.PositiveLimit(
-                closest_angle=Estimate(angle, 4 * numerics.EPS),  # Kahan's form, a few eps
-                lambda_0=question.limit.lambda_min,
-                closest_pair=pair,
-                activation=self.activation.name,
+                question.closest_angle, question.lambda_0, question.closest_pair, self.activation.name
             ),
             du2019.GradientDescent(start, question.step_size),
             du2019.GradientFlow(start),

@@ -23,6 +23,7 @@ from .._core import Estimate, numerics
 from . import estimated
 from .certificate import Hypothesis, Promise
 from .estimated import AbstractEstimated, estimate, is_relu, optional_estimate, over
+from .positive_limit import AbstractPositiveLimit
 
 PAPER = "Du, thesis CMU-ML-19-102, chapter 2 (Du, Zhai, Póczos, Singh, ICLR 2019, arXiv:1810.02054)"
 DRAWN = "w_r ~ N(0, I) and a_r uniform on ±1, drawn independently of each other and of the data"
@@ -81,36 +82,12 @@ class Start(estimated.Start):
         )
 
 
-class PositiveLimit(AbstractEstimated):
-    """λ₀ = λ_min(H^∞) > 0 when no two inputs are parallel, opposite directions included.
-
-    Sufficient only: a pair x, −x by itself leaves λ₀ positive, and FAILS says nothing about λ₀ there. The computed λ₀
-    stands beside the hypothesis.
-    """
+class PositiveLimit(AbstractPositiveLimit):
+    """λ₀ = λ_min(H^∞) > 0 when no two inputs are parallel, opposite directions included."""
 
     source: ClassVar[str] = f"{PAPER}, Theorem 2.1"
     statement: ClassVar[str] = "the limit kernel H^∞ is positive definite"
     errata_ids: ClassVar[tuple[str, ...]] = ("du2019-1i",)
-    larger_is_better: ClassVar[tuple[str, ...]] = ("closest_angle", "lambda_0")
-
-    closest_angle: Estimate = eqx.field(converter=estimate)  # between the lines of two inputs, in [0, π/2]
-    lambda_0: Estimate = eqx.field(converter=estimate)
-    closest_pair: tuple[int, int] | None = None
-    activation: str = "relu"
-
-    def inequalities(self) -> tuple[Hypothesis, ...]:
-        """ReLU, and a positive angle between every two lines."""
-        rows = "" if self.closest_pair is None else f"closest: rows {self.closest_pair[0]} and {self.closest_pair[1]}; "
-        return (
-            is_relu(self.activation),
-            Hypothesis.at_least(
-                "no two inputs are parallel: smallest angle > 0",
-                self.closest_angle.value,
-                0.0,
-                strict=True,
-                note=f"{rows}computed λ₀ = {self.lambda_0.value:.6g}",
-            ),
-        )
 
 
 class GradientFlow(AbstractEstimated):

@@ -10,6 +10,9 @@ import equinox as eqx
 from .._core import Estimate
 from .certificate import AbstractCertificate, Hypothesis, Verdict, worst
 
+UNKNOWN = Estimate(0.0, 1e30)
+"""A number of which nothing is known: no hypothesis that turns on it is decided. Finite, so that powers of it are."""
+
 
 def estimate(x: Estimate | float) -> Estimate:
     """A plain number is an estimate without error."""
@@ -19,6 +22,11 @@ def estimate(x: Estimate | float) -> Estimate:
 def optional_estimate(x: Estimate | float | None) -> Estimate | None:
     """The same, `None` kept."""
     return None if x is None else estimate(x)
+
+
+def shown(x: Estimate) -> str:
+    """The number for a remark; "not known" for `UNKNOWN`."""
+    return "not known" if x == UNKNOWN else f"{x.value:.6g}"
 
 
 def over(a: float, b: float) -> float:

@@ -40,7 +40,7 @@ class Prepared:
     test: tuple[Float[Array, "k d"], Float[Array, " k"]] | None
     state: DescentState
     start: Iterate
-    limit: Limit
+    limit: Limit | None  # None: system.limit_missing says why
     theorems: tuple[Evaluated, ...]
     kantorovich: tuple[Kantorovich, Kantorovich]  # descent with this step size, flow
 

@@ -8,6 +8,7 @@ import equinox as eqx
 from ..._core import Estimate, numerics
 from ..certificate import Hypothesis, Promise
 from ..estimated import AbstractEstimated, estimate, is_relu, optional_estimate, over
+from ..positive_limit import AbstractPositiveLimit
 from .start import DRAWN, GAP, NO_CONSTANT, NUMBERS_ONLY, OURS, PAPER, check_gamma, check_probability, row_norms
 
 
@@ -97,33 +98,13 @@ class OneSided(AbstractEstimated):
         return (Promise("g λ_max(sym A) < 1", "one_sided_norm", "<", 1.0, conclusion=False),)
 
 
-class PositiveLimit(AbstractEstimated):
-    """Lemma 3.2: λ₀ = λ_min(G^∞) > 0 when no two inputs are parallel, opposite directions included. Sufficient only."""
+class PositiveLimit(AbstractPositiveLimit):
+    """Lemma 3.2: λ₀ = λ_min(G^∞) > 0 when no two inputs are parallel, opposite directions included."""
 
     source: ClassVar[str] = f"{PAPER}, Lemma 3.2"
     statement: ClassVar[str] = "the limit kernel G^∞ is positive definite"
     errata_ids: ClassVar[tuple[str, ...]] = ("gao2022-A9",)
     assumed: ClassVar[str] = NUMBERS_ONLY
-    larger_is_better: ClassVar[tuple[str, ...]] = ("closest_angle", "lambda_0")
-
-    closest_angle: Estimate = eqx.field(converter=estimate)  # between the lines of two inputs, in [0, π/2]
-    lambda_0: Estimate = eqx.field(converter=estimate)
-    closest_pair: tuple[int, int] | None = None
-    activation: str = "relu"
-
-    def inequalities(self) -> tuple[Hypothesis, ...]:
-        """ReLU, and a positive angle between every two lines."""
-        rows = "" if self.closest_pair is None else f"closest: rows {self.closest_pair[0]} and {self.closest_pair[1]}; "
-        return (
-            is_relu(self.activation),
-            Hypothesis.at_least(
-                "no two inputs are parallel: smallest angle > 0",
-                self.closest_angle.value,
-                0.0,
-                strict=True,
-                note=f"{rows}computed λ₀ = {self.lambda_0.value:.6g}",
-            ),
-        )
 
 
 class GeometricLimit(AbstractEstimated):
@@ -303,7 +284,7 @@ class InitialGramMeasured(AbstractEstimated):
                 "λ_min(G(0)) ≥ 3λ₀/4",
                 self.features_0.value,
                 0.75 * self.lambda_0.value,
-                note=f"λ_min(G(0))/λ₀ = {ratio:.4g}" if math.isfinite(ratio) else "λ₀ is not positive",
+                note=f"λ_min(G(0))/λ₀ = {ratio:.4g}" if math.isfinite(ratio) else "λ₀ is not shown positive",
             ),
         )
 

@@ -8,7 +8,7 @@ import equinox as eqx
 from ..._core import Estimate, numerics
 from .. import estimated
 from ..certificate import Hypothesis, Promise
-from ..estimated import estimate, is_relu, over
+from ..estimated import estimate, is_relu, over, shown
 
 PAPER = "Gao, Liu, Liu, Rajan, Gao, ICLR 2022"
 OURS = f"globalmin, after {PAPER}"
@@ -83,7 +83,7 @@ class Start(estimated.Start):
 
     def assumptions(self) -> tuple[Hypothesis, ...]:
         """ReLU, unit rows, λ > 0 and a γ that keeps g‖A‖ ≤ 1/2 as long as ‖A‖ ≤ 2c√m."""
-        note = f"λ = min(λ₀, 4λ_min(G(0))/3); λ₀ = {self.lambda_0.value:.6g}, λ_min(G(0)) = {self.features_0.value:.6g}"
+        note = f"λ = min(λ₀, 4λ_min(G(0))/3); λ₀ = {shown(self.lambda_0)}, λ_min(G(0)) = {shown(self.features_0)}"
         return (
             is_relu(self.activation),
             row_norms(self.norm_deviation),

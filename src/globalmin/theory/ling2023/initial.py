@@ -200,7 +200,7 @@ class InitialGramMeasured(AbstractEstimated):
         """λ_* stands on the right, so its upper end is the hard one here."""
         half = self.width * self.lambda_star.value / 2
         ratio = over(self.lambda_0.value, 2 * half)
-        note = f"λ₀/(mλ_*) = {ratio:.4g}" if math.isfinite(ratio) else "λ_* is not positive"
+        note = f"λ₀/(mλ_*) = {ratio:.4g}" if math.isfinite(ratio) else "λ_* is not shown positive"
         return (
             Hypothesis.at_least("λ₀ > 0", self.lambda_0.value, 0.0, strict=True),
             Hypothesis.at_least("λ₀ ≥ mλ_*/2", self.lambda_0.value, half, note=note),
