@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from globalmin import activations, gram
-from globalmin.models import Equilibrium, TangentBlock, TwoLayer
+from globalmin.gram import layerwise
+from globalmin.models import Equilibrium, TangentBlock, TangentStack, TwoLayer
 
 
 def rows(key, n, d, norm):
@@ -52,6 +53,34 @@ def test_terms_shared_over_time_are_summed(getkey):
     np.testing.assert_allclose(
         gram.grams_of({"w": TangentBlock(left, right)})["w"], dense @ dense.T, rtol=0, atol=1e-13
     )
+
+
+@pytest.mark.parametrize("slice_size", [1, 2000, 2**22])
+@pytest.mark.parametrize(("p", "q"), [(2, 3), (100, 90)])
+def test_many_terms_either_way_and_in_pieces(getkey, monkeypatch, slice_size, p, q):
+    """9 terms: with p = 2, q = 3 they are added up first, with 100 and 90 they are not; both in tiles and whole."""
+    monkeypatch.setattr(layerwise, "SLICE", slice_size)
+    left, right = jax.random.normal(getkey(), (2, 7, 9, p)), jax.random.normal(getkey(), (2, 7, 9, q))
+    assert layerwise._adds_up(7, 9, p, q) == (p == 2)
+    jax.clear_caches()  # the slice's size is read while tracing
+    for layer in range(2):
+        dense = np.einsum("nkp,nkq->npq", left[layer], right[layer]).reshape(7, -1)
+        found = gram.grams_of({"w": TangentBlock(left[layer], right[layer])})["w"]
+        # 100 · 90 roundings at the size of the diagonal.
+        np.testing.assert_allclose(found, dense @ dense.T, rtol=0, atol=2e-12 * (dense**2).sum(1).max())
+        assert gram.entry_error(TangentBlock(left[layer], right[layer])) >= np.abs(found - dense @ dense.T).max()
+
+
+def test_a_stack_is_the_sum_of_its_layers(getkey):
+    left, right = jax.random.normal(getkey(), (3, 5, 4)), jax.random.normal(getkey(), (3, 5, 2))
+    stack = TangentStack(left, right, ("a", "b", "c"))
+    single = {name: TangentBlock(left[k], right[k]) for k, name in enumerate(stack.names)}
+    want = sum(np.asarray(g) for g in gram.grams_of(single).values())
+    np.testing.assert_allclose(gram.grams_of({"all": stack})["all"], want, rtol=1e-13)
+    assert gram.entry_error(stack) <= sum(gram.entry_error(block) for block in single.values())
+    # Errors of the factors count four times.
+    size = max(np.sum((left[:, i] ** 2).sum(-1) * (right[:, i] ** 2).sum(-1)) for i in range(5))
+    assert gram.entry_error(stack, 1e-3) == pytest.approx(4e-3 * size, rel=1e-9)
 
 
 @pytest.mark.parametrize("n", [127, 128, 129, 300])

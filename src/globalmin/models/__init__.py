@@ -1,7 +1,12 @@
 from .base import AbstractModel as AbstractModel
 from .base import Step as Step
 from .base import TangentBlock as TangentBlock
+from .base import TangentStack as TangentStack
+from .conv_resnet import ConvResNet as ConvResNet
+from .deep import AbstractDeep as AbstractDeep
+from .dense import Dense as Dense
 from .equilibrium import Equilibrium as Equilibrium
 from .fixed_point_layer import AbstractEquilibriumModel as AbstractEquilibriumModel
 from .implicit import Implicit as Implicit
+from .resnet import ResNet as ResNet
 from .two_layer import TwoLayer as TwoLayer

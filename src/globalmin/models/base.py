@@ -1,6 +1,7 @@
 """What the trainer, the Gram matrices and the certificates ask of a finite-width network."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import equinox as eqx
@@ -29,6 +30,14 @@ class TangentBlock(eqx.Module):
 
     left: Float[Array, "n *terms p"]
     right: Float[Array, "n *terms q"]
+
+
+class TangentStack(eqx.Module):
+    """The tangent blocks of several layers of one shape, as one pair of arrays: what a loop over layers makes."""
+
+    left: Float[Array, "layers n *terms p"]
+    right: Float[Array, "layers n *terms q"]
+    names: tuple[str, ...] = eqx.field(static=True)  # of the layers, in order
 
 
 class AbstractModel(eqx.Module):
@@ -66,5 +75,5 @@ class AbstractModel(eqx.Module):
         """A bound on max_i Σ_r |a_r z_ir|, the size of the sum behind an output: its rounding error is in this scale."""
 
     @abstractmethod
-    def tangent_blocks(self, x: Float[Array, "n d"], state: PyTree = None) -> dict[str, TangentBlock]:
+    def tangent_blocks(self, x: Float[Array, "n d"], state: PyTree = None) -> Mapping[str, TangentBlock | TangentStack]:
         """Per-sample gradients of every trained block in factored form, keyed by the block's name."""

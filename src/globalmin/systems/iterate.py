@@ -1,5 +1,6 @@
 """One iterate of a run in float64: outputs, residual, tangent kernel and spectrum, each computed once."""
 
+from collections.abc import Mapping
 from functools import cached_property
 
 import equinox as eqx
@@ -10,7 +11,7 @@ from jaxtyping import PyTree
 
 from .. import gram
 from .._core import Estimate, linalg, numerics
-from ..models import AbstractModel, TangentBlock
+from ..models import AbstractModel, TangentBlock, TangentStack
 
 
 class Iterate:
@@ -45,7 +46,7 @@ class Iterate:
         return float(self.residual @ self.residual) / 2
 
     @cached_property
-    def blocks(self) -> dict[str, TangentBlock]:
+    def blocks(self) -> Mapping[str, TangentBlock | TangentStack]:
         """Per-sample gradients of each trained block in factored form."""
         return _blocks(self.model, self.x, self.state)
 
@@ -60,13 +61,8 @@ class Iterate:
         return np.sum(list(self.block_grams.values()), axis=0)
 
     def block_entry_error(self, name: str) -> float:
-        """Bound on the rounding error of an entry of a block's Gram, to first order.
-
-        An inner product of length p is off by p eps ‖l_i‖‖l_j‖, the Hadamard product adds both lengths; by
-        Cauchy-Schwarz no entry exceeds the largest diagonal one. A relative error δ of the factors counts 4δ.
-        """
-        length = self.blocks[name].left.shape[-1] + self.blocks[name].right.shape[-1] + 2
-        return (length * numerics.EPS + 4 * self.solve_error) * float(self.block_grams[name].diagonal().max())
+        """Bound on the error of an entry of a block's Gram, to first order: rounding, and `solve_error` of the factors."""
+        return gram.entry_error(self.blocks[name], self.solve_error)
 
     @property
     def entry_error(self) -> float:
