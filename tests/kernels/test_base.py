@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from globalmin import activations
 from globalmin._core import linalg
 from globalmin.activations import Covariance
-from globalmin.kernels import AbstractKernel, EquilibriumKernel, TwoLayerKernel, UnrolledEquilibriumKernel
+from globalmin.kernels import (
+    AbstractKernel,
+    EquilibriumKernel,
+    ImplicitKernel,
+    SmoothImplicitKernel,
+    TwoLayerKernel,
+    UnrolledEquilibriumKernel,
+)
 
 EPS = np.finfo(float).eps
 KERNELS = {
@@ -19,6 +26,8 @@ KERNELS = {
     "equilibrium relu": EquilibriumKernel(0.08),
     "equilibrium leaky relu": EquilibriumKernel(0.3, activations.get("leaky-relu")),
     "equilibrium erf": EquilibriumKernel(0.08, activations.get("erf")),
+    "implicit relu": ImplicitKernel(0.1),
+    "implicit erf": SmoothImplicitKernel(0.1, activations.get("erf")),
     "unrolled relu": UnrolledEquilibriumKernel(EquilibriumKernel(0.08), 3),
     "unrolled erf": UnrolledEquilibriumKernel(EquilibriumKernel(0.08, activations.get("erf")), 3),
 }
@@ -132,7 +141,9 @@ def test_one_sample(name):
         assert float(gram[0, 0]) > 0
 
 
-@pytest.mark.parametrize("name", ["two-layer relu", "equilibrium relu", "unrolled relu", "equilibrium leaky relu"])
+@pytest.mark.parametrize(
+    "name", ["two-layer relu", "equilibrium relu", "implicit relu", "unrolled relu", "equilibrium leaky relu"]
+)
 def test_homogeneous_kernels_scale(name):
     kernel, x = KERNELS[name], rows(1, 6, 4)
     factors = jnp.asarray([1.0, 2.0, 3.0, 0.1, 7.0, 1e-3])

@@ -226,8 +226,11 @@ def test_gamma_out_of_range_and_foreign_kernels_are_one_line():
         with pytest.raises(ValueError, match=r"gamma: a number in \(0, 1/2\)") as raised:
             systems.build("implicit-relu", gamma=gamma)
         assert "\n" not in str(raised.value)
-    with pytest.raises(ValueError, match="relu expected for the limit kernel of implicit-relu, tanh came"):
-        systems.ImplicitSystem(activations.get("tanh")).kernel()
+    with pytest.raises(ValueError, match=r"φ\(0\) = 0 expected .* softplus came, .* there is no limit") as raised:
+        systems.ImplicitSystem(activations.get("softplus")).kernel()
+    assert "\n" not in str(raised.value)
+    with pytest.raises(ValueError, match=r"relu, or one with finite .* leaky-relu came"):
+        systems.ImplicitSystem(activations.get("leaky-relu")).kernel()
 
 
 def test_an_equilibrium_that_cannot_be_solved_is_said_in_one_line(getkey):

@@ -4,5 +4,7 @@ from .equilibrium import UnrolledEquilibriumKernel as UnrolledEquilibriumKernel
 from .implicit import GeometricBound as GeometricBound
 from .implicit import ImplicitKernel as ImplicitKernel
 from .implicit import geometric_lower_bound as geometric_lower_bound
+from .implicit_smooth import SmoothImplicitKernel as SmoothImplicitKernel
+from .implicit_smooth import without_limit as without_limit
 from .two_layer import TwoLayerKernel as TwoLayerKernel
 from .two_layer import h_infinity as h_infinity

@@ -10,7 +10,7 @@ from jaxtyping import PRNGKeyArray
 from .._core import Estimate, linalg
 from ..activations import AbstractActivation
 from ..activations import get as activation_named
-from ..kernels import ImplicitKernel
+from ..kernels import AbstractKernel, ImplicitKernel, SmoothImplicitKernel, without_limit
 from ..models import Implicit
 from ..theory import AbstractCertificate, gao2022
 from ..theory.curvature import ImplicitCurvature
@@ -54,19 +54,17 @@ class ImplicitSystem(AbstractSystem):
             tolerance=TRAINING_TOLERANCE[jnp.dtype(dtype).name],
         )
 
-    def kernel(self, *, depth: int | None = None, **options: float) -> ImplicitKernel:
-        """G^∞, the read-outs' NNGP and the full tangent kernel, of the ReLU network."""
+    def kernel(self, *, depth: int | None = None, **options: float) -> AbstractKernel:
+        """G^∞, the read-outs' NNGP and the full tangent kernel: of the ReLU network, or of a smooth φ with φ(0) = 0."""
         self.refuse_depth(depth)
-        if self.limit_missing:
-            raise ValueError(f"activation: {self.limit_missing}")
-        return ImplicitKernel(self.gamma)
+        if self.activation.name == "relu":
+            return ImplicitKernel(self.gamma)
+        return SmoothImplicitKernel(self.gamma, self.activation)
 
     @property
     def limit_missing(self) -> str:
         """Why there is no limit kernel, or ""."""
-        if self.activation.name == "relu":
-            return ""
-        return f"relu expected for the limit kernel of {self.name}, {self.activation.name} came"
+        return "" if self.activation.name == "relu" else without_limit(self.activation)
 
     def iterate(self, model: Implicit, x, y, state=None) -> SolvedIterate[Implicit]:  # pyright: ignore
         """The model on its data."""
