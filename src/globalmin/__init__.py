@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from . import gram as gram
     from . import kernels as kernels
     from . import models as models
+    from . import objectives as objectives
     from . import report as report
     from . import solvers as solvers
     from . import systems as systems
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 ROOMS = (
-    "activations", "data", "experiments", "gram", "kernels", "models", "report", "solvers", "systems", "theory", "train",
+    "activations", "data", "experiments", "gram", "kernels", "models", "objectives", "report", "solvers", "systems", "theory",
+    "train",
 )  # fmt: skip
 
 NAMES = {

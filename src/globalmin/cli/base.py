@@ -4,7 +4,7 @@ import dataclasses
 import sys
 import time
 from abc import ABC, abstractmethod
-from typing import Annotated, Any, ClassVar, get_type_hints
+from typing import Annotated, Any, ClassVar, Union, get_type_hints
 
 import pydantic
 
@@ -41,6 +41,29 @@ def unchecked(command: type[Command]) -> type:
     return parsed
 
 
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Commands under one name, each with arguments of its own: `globalmin objective saddle --dimension 5`."""
+
+    description: str  # with an example
+    commands: dict[str, type[Command]]
+
+
+def choice(parsers: dict[str, type], description: str) -> Any:
+    """A function for the parser that takes one of several dataclasses as a subcommand, and returns it."""
+    import tyro
+
+    kinds = tuple(Annotated[parser, tyro.conf.subcommand(name)] for name, parser in parsers.items())
+
+    def chosen(arguments: Any) -> Any:
+        return arguments
+
+    # No prefix of the argument's name before the options.
+    chosen.__annotations__["arguments"] = Annotated[Union[kinds], tyro.conf.arg(name="")]  # noqa: UP007
+    chosen.__doc__ = description
+    return chosen
+
+
 class Bar:
     """A progress bar over the epochs of a run with the last look's numbers; on a pipe, silent."""
 
@@ -70,7 +93,9 @@ class Bar:
         """The `progress` of `experiments.execute`; shown from the first call on, so that bad input shows no bar."""
         self._progress.start()
         h = quantities.get("kantorovich_h")
-        text = f"loss {quantities['loss']:.3g}  λ_min {quantities['lambda_min']:.3g}"
+        text = f"loss {quantities['loss']:.3g}" if "loss" in quantities else ""
+        if "lambda_min" in quantities:
+            text += f"  λ_min {quantities['lambda_min']:.3g}"
         if h is not None and h == h:
             text += f"  h {h:.3g}"
         self._progress.update(self._task, completed=epoch, numbers=text)

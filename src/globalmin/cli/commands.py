@@ -1,6 +1,6 @@
 """The commands by name. Each is a typed configuration with a `run` that returns the exit code."""
 
-from .base import Command
+from .base import Command, Group
 from .certify import Certify
 from .demo import Demo
 from .gradients import Gradients
@@ -17,7 +17,7 @@ DESCRIPTION = (
     "Exit code 0: done; 1: a certificate or a claim fails where one was demanded; 2: bad input."
 )
 
-COMMANDS: dict[str, type[Command]] = {
+COMMANDS: dict[str, type[Command] | Group] = {
     "demo": Demo,
     "systems": Systems,
     "kernel": Kernel,

@@ -13,12 +13,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     import pydantic
     import tyro
 
-    from .base import unchecked
+    from .base import Command, choice, unchecked
     from .commands import COMMANDS, DESCRIPTION
 
-    parsers = {name: unchecked(command) for name, command in COMMANDS.items()}
+    parsers, commands = {}, {}
+    for name, entry in COMMANDS.items():
+        group: dict[str, type[Command]] = {name: entry} if isinstance(entry, type) else entry.commands
+        parsed = {inner: unchecked(command) for inner, command in group.items()}
+        commands |= {parsed[inner]: command for inner, command in group.items()}
+        parsers[name] = parsed[name] if isinstance(entry, type) else choice(parsed, entry.description)
     arguments = tyro.extras.subcommand_cli_from_dict(parsers, prog="globalmin", description=DESCRIPTION, args=argv)
-    command = next(COMMANDS[name] for name, parser in parsers.items() if isinstance(arguments, parser))
+    command = commands[type(arguments)]
     try:
         return command(**vars(arguments)).run()
     except pydantic.ValidationError as error:

@@ -16,7 +16,7 @@ class Systems(Command):
 
     def run(self) -> int:
         """Print the list."""
-        from ..systems import PLANNED, SYSTEMS
+        from ..systems import OBJECTIVES, PLANNED, SYSTEMS
         from ..theory import ERRATA
 
         if self.json_output and self.errata:
@@ -36,6 +36,18 @@ class Systems(Command):
                     for kind in SYSTEMS.values()
                 ]
                 + [
+                    {
+                        "name": kind.name,
+                        "title": kind.title,
+                        "paper": kind.paper,
+                        "status": "built",
+                        "objective": True,
+                        "theorems": list(kind.theorems_listed),
+                        "figures": list(kind.figures),
+                    }
+                    for kind in OBJECTIVES.values()
+                ]
+                + [
                     {"name": name, "title": title, "paper": paper, "status": "planned"}
                     for name, (title, paper) in PLANNED.items()
                 ]
@@ -43,7 +55,7 @@ class Systems(Command):
         elif self.errata:
             _print_errata(ERRATA)
         else:
-            _print_systems(SYSTEMS, PLANNED)
+            _print_systems({**SYSTEMS, **OBJECTIVES}, PLANNED)
         return 0
 
 

@@ -1,6 +1,8 @@
 from .config import RunConfig as RunConfig
 from .demo import demo_configs as demo_configs
 from .gradients import gradients as gradients
+from .objectives import CONFIGS as CONFIGS
+from .objectives import AbstractObjectiveConfig as AbstractObjectiveConfig
 from .reproduce import FIGURES as FIGURES
 from .reproduce import reproduce as reproduce
 from .run import certify as certify

@@ -1,5 +1,6 @@
 """One training run from its configuration to its folder: certificate before, monitors during, verdict and report after."""
 
+import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from .. import data, report, train
 from .._core import RESULTS
 from ..theory import Kantorovich
 from .config import RunConfig
+from .objectives import CONFIGS, AbstractObjectiveConfig
 
 Progress = Callable[[int, int, dict[str, float]], None]
 """Called at every look with the epoch, the number of epochs and the monitored quantities."""
@@ -23,13 +25,13 @@ CHECKPOINT_SECONDS = 5.0
 
 
 def execute(
-    config: RunConfig,
+    config: RunConfig | AbstractObjectiveConfig,
     out: str | Path,
     *,
     progress: Progress | None = None,
     on_prepared: Callable[[dict[str, Any]], None] | None = None,
 ) -> report.Run:
-    """Run a configuration into a new folder and return the finished run.
+    """Run a configuration, of a network on data or of an objective, into a new folder and return the finished run.
 
     **Arguments:** `out`, a folder that does not exist yet or is empty; `progress`, called at every look; `on_prepared`,
     called with the certificate (the content of certificate.json) before the first epoch.
@@ -37,14 +39,20 @@ def execute(
     **Raises:** `ValueError` for bad input; `KeyboardInterrupt` after the state was saved: `resume(out)` goes on.
     """
     report.check_free(out)
-    dataset = config.load_data()
-    held_out = {} if dataset.x_test is None else {"x_test": dataset.x_test, "y_test": dataset.y_test}
-    arrays = {"x": dataset.x, "y": dataset.y, **held_out}
-    prepared = prepare(config, **arrays)
-    folder = report.RunFolder.create(out, config.model_dump(mode="json"), {"seed": config.seed})
-    folder.write_arrays("data.npz", arrays)
+    if isinstance(config, AbstractObjectiveConfig):
+        arrays, settings = config.arrays(), config.stored()
+        prepared = config.prepare(arrays)
+        certificate = objective_certificate(prepared)
+    else:
+        dataset = config.load_data()
+        held_out = {} if dataset.x_test is None else {"x_test": dataset.x_test, "y_test": dataset.y_test}
+        arrays, settings = {"x": dataset.x, "y": dataset.y, **held_out}, config.model_dump(mode="json")
+        prepared = prepare(config, **arrays)
+        certificate = certificate_of(config, dataset, prepared)
+    folder = report.RunFolder.create(out, settings, {"seed": config.seed})
+    if arrays:
+        folder.write_arrays("data.npz", arrays)
     folder.write_arrays("weights/initial.npz", leaves(prepared.state.model))
-    certificate = certificate_of(config, dataset, prepared)
     folder.write_certificate(certificate)
     if on_prepared is not None:
         on_prepared(certificate)
@@ -57,18 +65,43 @@ def resume(path: str | Path, *, progress: Progress | None = None) -> report.Run:
     **Raises:** `ValueError` if the folder is no run, is damaged, or its data do not match the configuration.
     """
     run = resumable(path)
-    config = RunConfig(**run.config)
-    prepared = prepare(config, **report.read_arrays(run.path / "data.npz"))
+    stored = run.path / "data.npz"
+    arrays = report.read_arrays(stored) if stored.exists() else {}
+    settings = dict(run.config)
+    if "objective" in settings:
+        config = _objective_config(settings)
+        prepared = config.prepare(arrays)
+    else:
+        config = RunConfig(**settings)
+        prepared = prepare(config, **report.read_arrays(stored))
     folder = report.RunFolder.reopen(path)
     checkpoint = folder.read_checkpoint()
     log, state = train.Log(), None
     if checkpoint is not None:
         saved, meta = checkpoint
-        model = with_leaves(prepared.state.model, {k[6:]: v for k, v in saved.items() if k.startswith("model.")})
-        solver = with_leaves(prepared.state.solver, {k[7:]: v for k, v in saved.items() if k.startswith("solver.")})
-        state = train.DescentState(model, solver, meta["epoch"], meta["first_loss"])
+        model, solver, memory = (
+            with_leaves(tree, {k[len(part) :]: v for k, v in saved.items() if k.startswith(part)})
+            for part, tree in zip(_PARTS, _parts(prepared.state), strict=True)
+        )
+        state = train.DescentState(model, solver, meta["epoch"], meta["first_loss"], memory)
         log = _log_from(saved, meta)
     return _train(config, folder, prepared, run.certificate, log, state, progress)
+
+
+def _objective_config(settings: dict[str, Any]) -> AbstractObjectiveConfig:
+    name = settings.pop("objective")
+    if name not in CONFIGS:
+        raise ValueError(
+            f"config.json: an objective of {', '.join(CONFIGS)} expected, {name!r} came; upgrade globalmin"
+        )
+    return CONFIGS[name](**settings)
+
+
+_PARTS = ("model.", "solver.", "memory.")
+
+
+def _parts(state: train.DescentState):
+    return state.model, state.solver, state.memory
 
 
 def resumable(path: str | Path) -> report.Run:
@@ -148,6 +181,22 @@ def certificate_of(config: RunConfig, dataset: data.Dataset, prepared: train.Pre
     }
 
 
+def objective_certificate(prepared: train.PreparedObjective) -> dict[str, Any]:
+    """The content of certificate.json of an objective before its run: the problem, the steps, the theorems."""
+    system = prepared.system
+    return {
+        "system": system.name,
+        "paper": system.paper,
+        "loss_name": system.loss_name,
+        "problem": system.facts(),
+        "step_size": prepared.step_size,
+        "step_size_from": prepared.step_size_from,
+        "method": prepared.method.name,
+        "panels": [dataclasses.asdict(panel) for panel in system.panels],
+        "theorems": [t.to_dict() for t in prepared.theorems],
+    }
+
+
 def spectrum_of(prepared: train.Prepared) -> dict[str, Any] | None:
     """The limit kernel's spectrum as plain values, and which monitored quantity tends to its lower end; or `None`."""
     limit, system = prepared.limit, prepared.system
@@ -213,14 +262,14 @@ def _train(config, folder, prepared, certificate, log, state, progress) -> repor
 
 def _write_trajectory(folder, prepared, log) -> None:
     looks, steps = train.trajectory(prepared, log)
-    attributes = {"step_size": prepared.step_size, "method": prepared.method}
+    method = prepared.method if isinstance(prepared.method, str) else prepared.method.name
+    attributes = {"step_size": prepared.step_size, "method": method}
     folder.write_trajectory(looks.pop("epoch"), looks, steps, attributes)
 
 
 def _save(folder, state: train.DescentState, log: train.Log) -> None:
     steps = train.scalars(log.records)
-    arrays = {f"model.{k}": v for k, v in leaves(state.model).items()}
-    arrays |= {f"solver.{k}": v for k, v in leaves(state.solver).items()}
+    arrays = {part + k: v for part, tree in zip(_PARTS, _parts(state), strict=True) for k, v in leaves(tree).items()}
     arrays |= {f"steps.{k}": v for k, v in steps.items()}
     arrays |= {f"looks.{k}": np.array([look[k] for look in log.looks]) for k in (log.looks[0] if log.looks else {})}
     certified = {

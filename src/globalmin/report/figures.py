@@ -92,6 +92,9 @@ def draw(trajectory: "xarray.Dataset | None", certificate: Mapping[str, Any]) ->
             there = [need for need in needs if trajectory is not None and _has(trajectory, need)]
             if there:
                 figures[name] = maker(trajectory, certificate, there)
+        panels = [_shown(trajectory, panel) for panel in certificate.get("panels") or ()]
+        if trajectory is not None and any(shown["quantities"] for shown in panels):
+            figures["monitors"] = _monitors(trajectory, certificate, [p for p in panels if p["quantities"]])
         if certificate.get("spectrum"):
             figures["spectrum"] = _spectrum(certificate["spectrum"])
     return figures
@@ -228,7 +231,9 @@ def _legend(ax: "Axes", below: bool = False) -> None:
 
 
 def _loss(trajectory, certificate, there):
-    figure, (ax,) = _panels(["training loss ½‖u − y‖² against its bounds"], WIDE)
+    title = certificate.get("loss_name") or "training loss ½‖u − y‖²"
+    bounded = any(_has(trajectory, name) for name in ("bound", "kantorovich_bound"))
+    figure, (ax,) = _panels([f"{title} against its bounds" if bounded else title], WIDE)
     name = "loss_every_epoch" if "loss_every_epoch" in there else "loss"
     _line(ax, trajectory, name, "loss", BLUE)
     if _has(trajectory, "test_loss"):
@@ -351,6 +356,39 @@ def _solver(trajectory, certificate, there):
         _certified(ax, certificate, say=False)
         _from_zero(ax)
         _legend(ax)
+    return figure
+
+
+def _shown(trajectory, panel: Mapping[str, Any]) -> dict[str, Any]:
+    """A panel with those of its quantities that were recorded, from every epoch where there are such."""
+    found = []
+    for name, label in panel["quantities"]:
+        every = f"{name}_every_epoch"
+        there = [n for n in (every, name) if trajectory is not None and _has(trajectory, n)]
+        found += [(there[0], name, label)] if there else []
+    return {**panel, "quantities": found}
+
+
+def _monitors(trajectory, certificate, panels):
+    from matplotlib.figure import Figure
+
+    columns = min(2, len(panels))
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(WIDE[0] if columns == 2 else NARROW[0], 2.5 * rows), layout="constrained")
+    axes = np.atleast_1d(np.asarray(figure.subplots(rows, columns))).ravel()
+    for i, (ax, panel) in enumerate(zip(axes, panels, strict=False)):
+        colours = itertools.cycle((BLUE, PURPLE, GREEN, GREY))
+        for (stored, name, label), colour in zip(panel["quantities"], colours, strict=False):
+            epochs, values = _series(trajectory, stored)
+            ax.plot(epochs, values, color=colour, label=label, marker="o" if len(epochs) <= 60 else "")
+            _limits(ax, certificate, name)
+        ax.set_title(panel["title"], gid=f"title-{i}")
+        ax.set_xlabel("epoch")
+        if panel["log"]:
+            _log(ax)
+        _legend(ax)
+    for ax in axes[len(panels) :]:
+        ax.set_visible(False)
     return figure
 
 

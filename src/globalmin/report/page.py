@@ -30,6 +30,7 @@ CAPTIONS = {
         "Operator norm of the hidden weight. An implicit network has its equilibrium while the norm is below 1; the work "
         "of its solves stands beside it."
     ),
+    "monitors": "What the proofs watch along the run. Orange: what a theorem promises if its hypotheses hold.",
     "pattern": "Share of the (neuron, sample) pairs whose activation is switched otherwise than at the start.",
 }
 """Below each figure; also what a screen reader hears."""
@@ -62,6 +63,8 @@ def write_report(path: str | Path) -> Path:
         geometry=_geometry(certificate),
         in_short=_in_short({**run.config, **resolved}),
         asked=formats.facts({**run.config, **resolved}),
+        problem=formats.facts(certificate.get("problem") or {}),
+        results=formats.facts((certificate.get("verification") or {}).get("results") or {}),
         provenance=_provenance(certificate),
         verdict=verdict(run),
         tiles=_tiles(run, certificate, trajectory),
@@ -109,9 +112,10 @@ def verdict(run: Run) -> dict[str, str]:
         return {"sentence": "the run failed", "tone": "fails", "detail": message or sentence}
     if run.status != "finished":
         return {"sentence": "the run is not finished", "tone": "undecided", "detail": message or "it can be resumed"}
+    kantorovich = "" if "results" in verification else " and of the Kantorovich certificate"
     tone = "holds" if sentence.startswith("held") else "fails" if sentence.startswith("first broken") else "undecided"
     detail = {
-        "holds": "Every conclusion of the theorems and of the Kantorovich certificate was kept at all epochs compared.",
+        "holds": f"Every conclusion of the theorems{kantorovich} was kept at all epochs compared.",
         "fails": "A conclusion was left. A theorem whose hypotheses fail had promised nothing: it is silent here.",
         "undecided": "No conclusion could be compared with the run.",
     }[tone]
@@ -147,6 +151,8 @@ def _provenance(certificate: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _in_short(config: Mapping[str, Any]) -> str:
     """What was asked, in one line."""
     said = {
+        "rank": "rank {}",
+        "dimension": "dimension {}",
         "activation": "{}",
         "depth": "depth {}",
         "width": "width {}",
@@ -172,7 +178,7 @@ def _tiles(run: Run, certificate: Mapping[str, Any], trajectory) -> list[tuple[s
     if trajectory is not None and trajectory.sizes["epoch"] and "loss" in trajectory:
         first, last = (formats.number(float(trajectory["loss"].values[i]), 3) for i in (0, -1))
         tiles.append((f"loss, epoch 0 → {int(trajectory['epoch'].values[-1])}", f"{first} → {last}"))
-    if verification:
+    if verification and "results" not in verification:
         epoch = verification.get("certified_epoch")
         tiles.append(("certified from epoch", "never" if epoch is None else str(epoch)))
     return tiles

@@ -42,6 +42,8 @@ def certificate_parts(certificate: Mapping[str, Any], *, errata: bool = True) ->
     parts: list[RenderableType] = []
     if certificate.get("data"):
         parts.append(data_table(certificate["data"]))
+    if certificate.get("problem"):
+        parts.append(_facts(f"objective: {certificate['system']}", formats.facts(certificate["problem"])))
     if certificate.get("spectrum"):
         parts.append(spectrum_table(certificate["spectrum"]))
     elif certificate.get("spectrum_missing"):
@@ -147,10 +149,11 @@ def verification_parts(verification: Mapping[str, Any]) -> "list[RenderableType]
     """The verdict over the run, the certified epoch, and every promise with what became of it."""
     from rich.text import Text
 
-    lines: list[RenderableType] = [
-        Text(f"\n{verification['sentence']}", "bold"),
-        Text(certified_sentence(verification)),
-    ]
+    lines: list[RenderableType] = [Text(f"\n{verification['sentence']}", "bold")]
+    if "results" in verification:
+        lines.append(_facts(None, formats.facts(verification["results"])))
+    else:
+        lines.append(Text(certified_sentence(verification)))
     for source, promises in formats.by_source(verification.get("promises") or ()).items():
         rows = [
             (

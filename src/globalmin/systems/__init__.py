@@ -4,6 +4,10 @@ from .base import Question as Question
 from .equilibrium import EquilibriumSystem as EquilibriumSystem
 from .implicit import ImplicitSystem as ImplicitSystem
 from .iterate import Iterate as Iterate
+from .objective import AbstractObjectiveSystem as AbstractObjectiveSystem
+from .objective import MonitorPanel as MonitorPanel
+from .objective import ObjectiveQuestion as ObjectiveQuestion
+from .registry import OBJECTIVES as OBJECTIVES
 from .registry import PLANNED as PLANNED
 from .registry import SYSTEMS as SYSTEMS
 from .registry import build as build

@@ -7,9 +7,13 @@ from ..activations import get as activation_named
 from .base import AbstractSystem
 from .equilibrium import EquilibriumSystem
 from .implicit import ImplicitSystem
+from .objective import AbstractObjectiveSystem
 from .two_layer import TwoLayerSystem
 
 SYSTEMS: dict[str, type[AbstractSystem]] = {s.name: s for s in (TwoLayerSystem, EquilibriumSystem, ImplicitSystem)}
+
+OBJECTIVES: dict[str, type[AbstractObjectiveSystem]] = {}
+"""Objectives that are no networks on data: `globalmin objective` runs them."""
 
 PLANNED: dict[str, tuple[str, str]] = {
     "dense": ("deep smooth fully connected network", "Du, Lee, Li, Wang, Zhai, ICML 2019; thesis, chapter 3"),
@@ -31,10 +35,12 @@ def build(name: str, **options: Any) -> AbstractSystem:
     **Raises:** `ValueError` for an unknown or planned name, and for an option that the system does not have; each says
     what there is.
     """
+    if name in OBJECTIVES:
+        raise ValueError(f"system: a network expected, {name!r} is an objective; use `globalmin objective {name}`")
     if name in PLANNED:
         raise ValueError(f"system: {name!r} is planned, not built yet; built are {', '.join(SYSTEMS)}")
     if name not in SYSTEMS:
-        near = difflib.get_close_matches(name, [*SYSTEMS, *PLANNED], n=2)
+        near = difflib.get_close_matches(name, [*SYSTEMS, *OBJECTIVES, *PLANNED], n=2)
         hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(SYSTEMS)}"
         raise ValueError(f"system: {name!r} is unknown; {hint}")
     kind = SYSTEMS[name]

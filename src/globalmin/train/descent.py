@@ -1,5 +1,6 @@
-"""Full-batch gradient descent on ½‖u − y‖², whole chunks of epochs compiled into one loop: state in, state out."""
+"""Descent on ½‖u − y‖² or on an objective, whole chunks of epochs compiled into one loop: state in, state out."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
@@ -11,8 +12,10 @@ from jaxtyping import Array, Float, PyTree
 
 from .._core import RESULTS
 from ..models import AbstractModel
+from ..objectives import AbstractObjective, Evaluation
+from .methods import AbstractMethod, Stateless, gradient_step
 
-Model = TypeVar("Model", bound=AbstractModel)
+Model = TypeVar("Model")
 
 CHUNK = 1024
 """Epochs of one compiled call at most: its records live in buffers of this length."""
@@ -24,10 +27,11 @@ DIVERGED = 1e6
 class DescentState(eqx.Module, Generic[Model]):
     """Where a descent stands. Everything a run needs to go on to the same bits."""
 
-    model: Model
+    model: Model  # a network, or the point of an objective
     solver: PyTree  # warm starts of inner solves, () without
     epoch: int
-    first_loss: float  # at epoch 0; -1 before the first step
+    first_loss: float  # at epoch 0; NaN before the first step
+    memory: PyTree = ()  # of the method, () for plain descent
 
 
 class Records(eqx.Module):
@@ -37,11 +41,38 @@ class Records(eqx.Module):
     values: dict[str, np.ndarray]  # loss, gradient_norm, and the model's own
     result: RESULTS
     message: str  # "" where the chunk went through
+    reached: bool = False  # the objective said that the run may end here
 
 
-def start(model: Model, x: Float[Array, "n d"]) -> DescentState[Model]:
+class Fit(eqx.Module):
+    """½‖u − y‖² of a network on data, as the loop sees it: the same four methods as an objective's."""
+
+    x: Float[Array, "n d"]
+    y: Float[Array, " n"]
+
+    def trainable(self, model: AbstractModel) -> PyTree:
+        """What the network says."""
+        return model.trainable()
+
+    def step(self, model: AbstractModel, state: PyTree, epoch) -> Evaluation:
+        """The network's own step; the same at every epoch."""
+        step = model.step(self.x, self.y, state)
+        residual = step.outputs - self.y
+        return Evaluation(residual @ residual / 2, step.gradient, step.state, step.info, step.result)
+
+    def reached(self, model: AbstractModel):
+        """Never."""
+        return jnp.asarray(False)
+
+
+def start(model: AbstractModel, x: Float[Array, "n d"]) -> DescentState:
     """The state before the first epoch."""
-    return DescentState(model, model.initial_state(x), 0, -1.0)
+    return DescentState(model, model.initial_state(x), 0, float("nan"))
+
+
+def start_at(objective: AbstractObjective, point: PyTree, method: AbstractMethod) -> DescentState:
+    """The state of an objective's run before the first epoch."""
+    return DescentState(point, objective.initial_state(point), 0, float("nan"), method.initial())
 
 
 def descend(
@@ -63,74 +94,92 @@ def descend(
 
     **Determinism:** the bits do not depend on how epochs are split into chunks.
     """
-    dtype = x.dtype
-    model, solver, buffers, done, result, first = _chunk(
+    return _descend(Fit(x, y), state, step_size, epochs, Stateless(gradient_step if advance is None else advance))
+
+
+def minimise(
+    objective: AbstractObjective,
+    state: DescentState,
+    step_size: float,
+    epochs: int,
+    method: AbstractMethod,
+) -> tuple[DescentState, Records]:
+    """The same loop on an objective: `state` from `start_at`, the step a method's. It ends early where `reached` says so.
+
+    Records hold the loss, `gradient_norm`, what the objective measures and what the method reports. A `reached` point is
+    not counted as an epoch: the state's `epoch` is the number of steps that led there.
+    """
+    return _descend(objective, state, step_size, epochs, method)
+
+
+def _descend(problem, state, step_size, epochs, method) -> tuple[DescentState, Records]:
+    dtype = jnp.result_type(*(leaf for leaf in jax.tree.leaves(state.model) if eqx.is_inexact_array(leaf)))
+    model, solver, memory, buffers, done, result, first, reached = _chunk(
+        problem,
         state.model,
         state.solver,
-        x,
-        y,
+        state.memory,
         jnp.asarray(step_size, dtype),
         jnp.asarray(state.first_loss, dtype),
+        jnp.asarray(state.epoch, jnp.int32),
         jnp.asarray(min(epochs, CHUNK), jnp.int32),
-        gradient_step if advance is None else advance,
+        method,
     )
     count = int(done)
     values = {name: np.asarray(buffer)[:count] for name, buffer in buffers.items()}
     at = np.arange(state.epoch, state.epoch + count)
-    new = DescentState(model, solver, state.epoch + count, float(first))
+    new = DescentState(model, solver, state.epoch + count, float(first), memory)
     message = "" if result == RESULTS.successful else f"stopped at epoch {new.epoch}: {RESULTS[result]}"
-    return new, Records(at, values, result, message)  # pyright: ignore[reportArgumentType]
-
-
-def gradient_step(gradient_of, moved, solver, gradient, step_size):
-    """θ − η ∇L: what an epoch of gradient descent does to the parameters."""
-    return jax.tree.map(lambda p, g: p - step_size * g, moved, gradient), RESULTS.successful
+    return new, Records(at, values, result, message, bool(reached))  # pyright: ignore[reportArgumentType]
 
 
 @eqx.filter_jit
-def _chunk(model, solver, x, y, eta, first, epochs, advance):
-    moved, fixed = eqx.partition(model, model.trainable())
+def _chunk(problem, model, solver, memory, eta, first, epoch, epochs, method):
+    moved, fixed = eqx.partition(model, problem.trainable(model))
     # What the loop carries are arrays; the rest of the solver state (if any) is static.
     solver, solver_static = eqx.partition(solver, eqx.is_array)
 
-    def step_at(moved, solver):
-        return eqx.combine(moved, fixed).step(x, y, eqx.combine(solver, solver_static))
+    def one(moved, solver, memory, at):
+        def evaluate(moved, solver):
+            return problem.step(eqx.combine(moved, fixed), eqx.combine(solver, solver_static), at)
 
-    def gradient_of(moved, solver):
-        return eqx.filter(step_at(moved, solver).gradient, eqx.is_array)
+        def gradient_of(moved, solver):
+            return eqx.filter(evaluate(moved, solver).gradient, eqx.is_array)
 
-    info = eqx.filter_eval_shape(step_at, moved, solver).info
-    buffers = {name: jnp.zeros(CHUNK, shape.dtype) for name, shape in info.items()}
-    buffers |= {"loss": jnp.zeros(CHUNK, x.dtype), "gradient_norm": jnp.zeros(CHUNK, x.dtype)}
-
-    def keep_going(carry):
-        _, _, _, k, result, _ = carry
-        return (k < epochs) & (result == RESULTS.successful)
-
-    def body(carry):
-        moved, solver, buffers, k, _, first = carry
-        step = step_at(moved, solver)
-        residual = step.outputs - y
-        loss = residual @ residual / 2
-        gradient = eqx.filter(step.gradient, eqx.is_array)
+        found = evaluate(moved, solver)
+        gradient = eqx.filter(found.gradient, eqx.is_array)
         squares = jax.tree.map(lambda g: jnp.sum(g * g), gradient)
         gradient_norm = jnp.sqrt(jax.tree.reduce(jnp.add, squares))
-        first = jnp.where(first < 0, loss, first)
-        next_solver = eqx.filter(step.state, eqx.is_array)
-        proposal, result = advance(gradient_of, moved, next_solver, gradient, eta)
-        result = RESULTS.where(step.result == RESULTS.successful, result, step.result)
+        next_solver = eqx.filter(found.state, eqx.is_array)
+        to = method(gradient_of, moved, next_solver, gradient, gradient_norm, eta, at, memory)
+        scalars = {**found.info, **to.info, "loss": found.loss, "gradient_norm": gradient_norm}
+        result = RESULTS.where(found.result == RESULTS.successful, to.result, found.result)
+        return to.proposal, next_solver, to.memory, scalars, result
+
+    shapes = eqx.filter_eval_shape(one, moved, solver, memory, epoch)[3]
+    buffers = {name: jnp.zeros(CHUNK, shape.dtype) for name, shape in shapes.items()}
+
+    def keep_going(carry):
+        moved, _, _, _, k, result, _ = carry
+        return (k < epochs) & (result == RESULTS.successful) & ~problem.reached(eqx.combine(moved, fixed))
+
+    def body(carry):
+        moved, solver, memory, buffers, k, _, first = carry
+        proposal, next_solver, next_memory, scalars, result = one(moved, solver, memory, epoch + k)
+        loss, gradient_norm = scalars["loss"], scalars["gradient_norm"]
+        first = jnp.where(jnp.isnan(first), loss, first)
         result = RESULTS.where(loss > DIVERGED * jnp.maximum(first, 1), RESULTS.loss_diverged, result)
         result = RESULTS.where(jnp.isfinite(loss) & jnp.isfinite(gradient_norm), result, RESULTS.loss_nonfinite)
         good = result == RESULTS.successful
-        moved = jax.tree.map(lambda new, old: jnp.where(good, new, old), proposal, moved)
-        solver = jax.tree.map(lambda new, old: jnp.where(good, new, old), next_solver, solver)
-        scalars = {**step.info, "loss": loss, "gradient_norm": gradient_norm}
+        keep = functools.partial(jax.tree.map, lambda new, old: jnp.where(good, new, old))
+        moved, solver, memory = keep(proposal, moved), keep(next_solver, solver), keep(next_memory, memory)
         buffers = {name: b.at[k].set(scalars[name].astype(b.dtype)) for name, b in buffers.items()}
-        return moved, solver, buffers, k + good.astype(k.dtype), result, first
+        return moved, solver, memory, buffers, k + good.astype(k.dtype), result, first
 
-    carry = (moved, solver, buffers, jnp.zeros_like(epochs), RESULTS.successful, first)
-    moved, solver, buffers, done, result, first = jax.lax.while_loop(keep_going, body, carry)
-    return eqx.combine(moved, fixed), eqx.combine(solver, solver_static), buffers, done, result, first
+    carry = (moved, solver, memory, buffers, jnp.zeros_like(epochs), RESULTS.successful, first)
+    moved, solver, memory, buffers, done, result, first = jax.lax.while_loop(keep_going, body, carry)
+    model = eqx.combine(moved, fixed)
+    return model, eqx.combine(solver, solver_static), memory, buffers, done, result, first, problem.reached(model)
 
 
 def stable_step_size(lambda_max: float) -> float:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator
 from typing import Any, Literal
 
 import jax
@@ -15,8 +14,9 @@ from ..models import AbstractModel
 from ..systems import AbstractSystem, Iterate, Limit, Question
 from ..theory import Evaluated, Kantorovich, Verdict
 from . import verify
-from .descent import CHUNK, DescentState, Records, descend, scalars, stable_step_size, start
+from .descent import DescentState, Records, descend, scalars, stable_step_size, start
 from .flow import integrate
+from .loop import AbstractPrepared, Log, Look, bound_at, loss_bounds
 from .monitors import schedule
 
 StepSize = float | Literal["auto", "certified"]
@@ -24,47 +24,36 @@ Method = Literal["descent", "flow"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Prepared:
+class Prepared(AbstractPrepared):
     """A run before its first epoch: the network, the data, the resolved step size and every certificate."""
 
     system: AbstractSystem
     x: Float[Array, "n d"]
     y: Float[Array, " n"]
     width: int
-    epochs: int
     method: Method
-    step_size: float  # of descent; for flow the length of an epoch in time
-    step_size_from: str  # in words, where it came from
-    looks: np.ndarray  # epochs at which the monitors are computed
     dtype: Any
     test: tuple[Float[Array, "k d"], Float[Array, " k"]] | None
-    state: DescentState
     start: Iterate
     limit: Limit | None  # None: system.limit_missing says why
-    theorems: tuple[Evaluated, ...]
     kantorovich: tuple[Kantorovich, Kantorovich]  # descent with this step size, flow
 
+    def advance(self, state: DescentState, epochs: int) -> tuple[DescentState, Records]:
+        """At most so many epochs on."""
+        x, y = self.x.astype(self.dtype), self.y.astype(self.dtype)
+        return descend(state, x, y, self.step_size, epochs, integrate if self.method == "flow" else None)
 
-@dataclasses.dataclass(frozen=True)
-class Look:
-    """What a run has reached at one monitored epoch."""
+    def look(self, log: Log, state: DescentState, message: str) -> Look:
+        """The common monitors, the system's own, and the Kantorovich certificate."""
+        return _look(self, log, state, message)
 
-    epoch: int
-    quantities: dict[str, float]
-    state: DescentState
-    kantorovich: tuple[Kantorovich, Kantorovich]
-    message: str  # "" while the run goes on; why it stopped otherwise
+    def trajectory(self, log: Log) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """The looks and the records, with the path's length and the bounds laid beside."""
+        return _trajectory(self, log)
 
-
-@dataclasses.dataclass
-class Log:
-    """Everything recorded so far; what a checkpoint keeps beside the state."""
-
-    records: list[Records] = dataclasses.field(default_factory=list)
-    looks: list[dict[str, float]] = dataclasses.field(default_factory=list)
-    certified: Kantorovich | None = None  # the first that holds for the run's own method and step size
-    flow_certified: Kantorovich | None = None
-    message: str = ""
+    def conclude(self, log: Log) -> dict[str, Any]:
+        """The verdict after the run."""
+        return _conclude(self, log)
 
 
 def prepare(
@@ -176,31 +165,6 @@ def _step_size(system, first: Iterate, step_size: StepSize, method: Method, widt
     raise ValueError(f"step_size: a number, 'auto' or 'certified' expected, {step_size!r} came")
 
 
-def run(prepared: Prepared, log: Log, state: DescentState | None = None) -> Iterator[Look]:
-    """Train, and yield at every monitored epoch; `log` grows on the way. `state` and its `log` resume a run.
-
-    Between two yields nothing is pending: stop consuming, or raise in the consumer, and what was yielded is whole.
-    """
-    p = prepared
-    x, y = p.x.astype(p.dtype), p.y.astype(p.dtype)
-    advance = integrate if p.method == "flow" else None
-    state = p.state if state is None else state
-    looked = {int(q["epoch"]) for q in log.looks}
-    for epoch in p.looks:
-        message = ""
-        while state.epoch < epoch and not message:
-            state, records = descend(state, x, y, p.step_size, min(int(epoch) - state.epoch, CHUNK), advance)
-            log.records.append(records)
-            message = records.message
-        if state.epoch in looked and not message:
-            continue
-        look = _look(p, log, state, message)
-        looked.add(look.epoch)
-        yield look
-        if look.message:
-            return
-
-
 def _look(p: Prepared, log: Log, state: DescentState, message: str) -> Look:
     iterate = p.start if state.epoch == 0 else p.system.iterate(state.model, p.x, p.y, state.solver or None)
     eta = None if p.method == "flow" else p.step_size
@@ -227,8 +191,7 @@ def _look(p: Prepared, log: Log, state: DescentState, message: str) -> Look:
     return Look(state.epoch, quantities, state, certificates, message)
 
 
-def trajectory(prepared: Prepared, log: Log) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """The looks and the per-epoch records as arrays; each with its `epoch`, the looks with the bounds laid beside."""
+def _trajectory(prepared: Prepared, log: Log) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     names = dict.fromkeys(name for look in log.looks for name in look)
     looks = {name: np.array([look.get(name, np.nan) for look in log.looks]) for name in names}
     looks["epoch"] = looks.get("epoch", np.zeros(0)).astype(int)
@@ -236,24 +199,15 @@ def trajectory(prepared: Prepared, log: Log) -> tuple[dict[str, np.ndarray], dic
     if "loss" in steps:
         lengths = prepared.step_size * steps["gradient_norm"].astype(float)
         steps["path_length"] = np.concatenate([[0.0], np.cumsum(lengths)[:-1]]) if lengths.size else lengths
-    for evaluated in prepared.theorems:
-        for promise in evaluated.promises:
-            if promise.quantity == "loss" and "bound" not in looks and promise.conclusion:
-                looks["bound"] = _bound(promise, looks["epoch"], prepared)
+    looks |= loss_bounds(prepared.theorems, looks["epoch"])
     if log.certified is not None:
         loss = next(q for q in log.certified.promises() if q.quantity == "loss")
-        looks["kantorovich_bound"] = _bound(loss, looks["epoch"], prepared)
+        looks["kantorovich_bound"] = bound_at(loss, looks["epoch"])
     return looks, steps
 
 
-def _bound(promise, epochs: np.ndarray, prepared: Prepared) -> np.ndarray:
-    bounds = promise.limit * promise.factor ** (epochs - promise.start).astype(float)
-    return np.where(epochs >= promise.start, bounds, np.nan)
-
-
-def conclude(prepared: Prepared, log: Log) -> dict[str, Any]:
-    """The verdict after the run: every promise of every certificate held against what was recorded."""
-    looks, steps = trajectory(prepared, log)
+def _conclude(prepared: Prepared, log: Log) -> dict[str, Any]:
+    looks, steps = _trajectory(prepared, log)
     p = prepared
     eps = float(jnp.finfo(p.dtype).eps)
     theta = np.sqrt(sum(float(np.sum(np.square(leaf))) for leaf in jax.tree.leaves(p.start.model)))

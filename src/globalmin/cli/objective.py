@@ -1,0 +1,32 @@
+"""`globalmin objective NAME`: one monitored run of an objective that is not a network on data, written to a folder."""
+
+from pathlib import Path
+from typing import ClassVar
+
+from ..experiments.objectives import AbstractObjectiveConfig
+from .base import Bar, Command
+from .train import tell
+
+
+class ObjectiveCommand(Command):
+    """What every objective's command does; a concrete one joins it with its configuration."""
+
+    config_type: ClassVar[type[AbstractObjectiveConfig]]
+
+    out: Path
+    """The run folder; it must not exist or be empty."""
+    json_output: bool = False
+    """One JSON object for machines, no progress bar."""
+
+    def run(self) -> int:
+        """Train, monitor and report."""
+        from ..experiments import execute
+        from ..report import print_certificate
+
+        config = self.config_type(**{name: getattr(self, name) for name in self.config_type.model_fields})
+        with Bar(config.name, config.epochs, self.json_output) as bar:
+            run = execute(config, self.out, progress=bar)
+        return tell(run, self.json_output, print_certificate)
+
+
+OBJECTIVES: dict[str, type[ObjectiveCommand]] = {}

@@ -1,0 +1,3 @@
+from .base import AbstractObjectiveConfig as AbstractObjectiveConfig
+
+CONFIGS: dict[str, type[AbstractObjectiveConfig]] = {}
