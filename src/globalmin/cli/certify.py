@@ -5,11 +5,11 @@ from typing import ClassVar, Literal
 
 import pydantic
 
-from ..experiments.options import SystemOptions
+from ..experiments.options import DataOptions
 from .base import Command, Timed, print_json
 
 
-class Certify(SystemOptions, Command):
+class Certify(DataOptions, Command):
     """Evaluate every hypothesis of every theorem, and the Kantorovich certificate, for a network on data.
 
     Example: globalmin certify two-layer --data digits --width 2000 --activation softplus
@@ -17,12 +17,6 @@ class Certify(SystemOptions, Command):
 
     positional: ClassVar[tuple[str, ...]] = ("system",)
 
-    data: str
-    """A .npz with X and y, a .csv or .parquet, or a data set by name."""
-    width: pydantic.PositiveInt
-    """m, the number of hidden neurons."""
-    seed: int = 0
-    """Seed of the initialisation."""
     weights: Path | None = None
     """A .npz of weights (as in a run's weights/) to judge instead of the initialisation."""
     step_size: pydantic.PositiveFloat | Literal["auto", "certified"] = "auto"
@@ -30,10 +24,6 @@ class Certify(SystemOptions, Command):
     certificate admits."""
     method: Literal["descent", "flow"] = "descent"
     """Gradient descent, or gradient flow."""
-    per_class: pydantic.PositiveInt | None = None
-    """Samples of each class of a named data set."""
-    normalize: Literal["unit", "sqrt-d", "none"] | None = None
-    """Norm of the rows. Default: what the theorems assume for a named data set; a file's rows as they are."""
     delta: float = 0.1
     """Failure probability of the published theorems over the initialisation."""
     require: Literal["kantorovich", "published", "any"] | None = None
@@ -49,17 +39,7 @@ class Certify(SystemOptions, Command):
         from ..report import print_certificate
 
         config = RunConfig(
-            system=self.system,
-            data=self.data,
-            width=self.width,
-            epochs=1,
-            seed=self.seed,
-            step_size=self.step_size,
-            method=self.method,
-            **self.system_options(),
-            per_class=self.per_class,
-            normalize=self.normalize,
-            delta=self.delta,
+            **self.network_options(), epochs=1, step_size=self.step_size, method=self.method, delta=self.delta
         )
         with Timed("kernels, spectra and hypotheses", self.json_output):
             certificate = certify(config, weights=self.weights)

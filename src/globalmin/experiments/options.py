@@ -1,10 +1,13 @@
-"""The settings that belong to a system and not to a run: every command that builds a network takes all of them."""
+"""What several commands ask: which system, and which network on which data. Each option is written here, once."""
 
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import pydantic
 
+from .. import data as datasets
 from .. import systems
+from ..data import Dataset
 
 
 class SystemOptions(pydantic.BaseModel):
@@ -32,3 +35,48 @@ class SystemOptions(pydantic.BaseModel):
     def build_system(self) -> systems.AbstractSystem:
         """The system with its options. **Raises:** `ValueError` for an unknown name or an option that it does not have."""
         return systems.build(self.system, **self.system_options())
+
+
+class DataOptions(SystemOptions):
+    """One network of a system on one data set: what is judged, trained, or asked for its gradients."""
+
+    data: str
+    """A data set by name (digits, breast-cancer, diabetes, sphere, gaussian, mnist, ...) or a .npz, .csv or .parquet file."""
+    width: pydantic.PositiveInt
+    """m, the number of hidden neurons."""
+    seed: int = 0
+    """Seed of the initialisation (and of the choice of samples)."""
+    n: pydantic.PositiveInt | None = None
+    """Training samples in all. Default: the data set's own."""
+    per_class: pydantic.PositiveInt | None = None
+    """Training samples of each class."""
+    classes: tuple[int, ...] | None = None
+    """Two classes become the labels -1 and +1. Default: classes 0 and 1."""
+    normalize: Literal["unit", "sqrt-d", "none"] | None = None
+    """Norm of the rows. Default: what the system's theorems assume for a named data set; a file's rows as they are."""
+    dimension: pydantic.PositiveInt | None = None
+    """Columns of a synthetic data set (sphere, gaussian, nearly-parallel). Default 20."""
+    labels: Literal["normal", "signs", "teacher"] | None = None
+    """Labels of a synthetic data set. Default: independent N(0, 1)."""
+    jitter: pydantic.NonNegativeFloat = 0.0
+    """Noise added where two rows are parallel, as in the papers."""
+
+    def network_options(self) -> dict[str, Any]:
+        """The options of this class and of the system, for the configuration of a run."""
+        return {name: getattr(self, name) for name in DataOptions.model_fields}
+
+    def load_data(self) -> Dataset:
+        """The data, preprocessed: named sets get the row norm that the system's theorems assume, files stay as they are."""
+        is_file = Path(self.data).suffix in datasets.SUFFIXES
+        default = "none" if is_file else self.build_system().row_norm
+        return datasets.load(
+            self.data,
+            n=self.n,
+            per_class=self.per_class,
+            classes=self.classes,
+            normalize=self.normalize or default,
+            jitter=self.jitter,
+            seed=self.seed,
+            d=self.dimension,
+            labels=self.labels,
+        )
