@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from globalmin import Estimate
 from globalmin.theory import Verdict
 from globalmin.theory.curvature import TwoLayerCurvature
-from globalmin.theory.kantorovich import Block, Curvature, certify
+from globalmin.theory.kantorovich import Block, Comparison, Curvature, certify
 
 
 class Tanh:
@@ -54,6 +54,24 @@ class Tanh:
         curvature = Curvature(Estimate(float(s[0]), error), self.lipschitz(), "test")
         return certify(Estimate(rho, 1e-13), [block], curvature, step_size=step_size, **keywords)
 
+    def fitted(self, w, steps=2):
+        """Gauss-Newton steps by pseudo-inverses, and where they lead."""
+        for _ in range(steps):
+            w = w - (np.linalg.pinv(self.jacobian(w)) @ (self.outputs(w) - self.y)).reshape(w.shape)
+        return w
+
+    def displaced(self, w, step_size=None, point=None, **keywords):
+        """The displacement form: every constant at another point, by default the Gauss-Newton point."""
+        point = self.fitted(w) if point is None else point
+        s = singular_values(self.jacobian(point))
+        error = 1e-13 * s[0]
+        rho = float(np.linalg.norm(self.outputs(w) - self.y))
+        left = float(np.linalg.norm(self.outputs(point) - self.y))
+        comparison = Comparison(Estimate(float(np.linalg.norm(point - w)), 1e-14), Estimate(left, 1e-13))
+        block = Block("all", Estimate(float(s[-1]), error), self.lipschitz())
+        curvature = Curvature(Estimate(float(s[0]), error), self.lipschitz(), "test")
+        return certify(Estimate(rho, 1e-13), [block], curvature, step_size=step_size, comparison=comparison, **keywords)
+
     def step(self, w, eta):
         j, r = self.jacobian(w), self.outputs(w) - self.y
         return w - eta * (j.T @ r).reshape(w.shape)
@@ -89,7 +107,8 @@ def assert_promises_kept(net, w, eta, certificate, steps):
         if rho < 100 * net.rounding(w):  # from here on rounding decides
             break
         assert rho <= certificate.rate * before + 2 * net.rounding(w), k
-        assert path <= certificate.radius * (1 + 1e-9), k
+        assert path <= certificate.path * (1 + 1e-9), k
+        assert np.linalg.norm(w - start) <= certificate.radius * (1 + 1e-9), k
         sigma = singular_values(net.jacobian(w))[-1]
         assert sigma >= certificate.sigma_star * (1 - 1e-9), k
     assert np.linalg.norm(w - start) <= certificate.radius
@@ -118,9 +137,9 @@ def attack(seed, n, d, m, scale, closeness):
     """Labels near the outputs, so that some certify and some do not; the step size is the certificate's own limit."""
     net = Tanh(seed, n, d, m, scale)
     net.y = net.outputs(net.w) + closeness * net.y
-    certificate = net.certificate(net.w)
-    if certificate.verdict is Verdict.HOLDS:
-        assert_promises_kept(net, net.w, certificate.step_size, certificate, 60)
+    for certificate in (net.certificate(net.w), net.displaced(net.w)):
+        if certificate.verdict is Verdict.HOLDS:
+            assert_promises_kept(net, net.w, certificate.step_size, certificate, 60)
 
 
 @settings(max_examples=60, deadline=None)
@@ -134,6 +153,65 @@ def test_random_problems_with_the_largest_step_it_allows(**problem):
 @given(**PROBLEMS)
 def test_many_random_problems_with_the_largest_step_it_allows(**problem):
     attack(**problem)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_displacement_certifies_earlier_and_descent_obeys(seed):
+    """Descent to the first iterate at which only the displacement form holds: its promises are kept from there on."""
+    net = Tanh(seed, 6, 6, 150)
+    w, eta = net.w, 0.5 / np.linalg.norm(net.jacobian(net.w), 2) ** 2
+    for _ in range(2000):
+        certificate = net.displaced(w, eta)
+        if certificate.verdict is Verdict.HOLDS:
+            break
+        w = net.step(w, eta)
+    assert certificate.verdict is Verdict.HOLDS
+    assert net.certificate(w, eta).verdict is not Verdict.HOLDS  # the first form is still silent here
+    assert_promises_kept(net, w, eta, certificate, 400)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_point_that_fits_badly_serves_too(seed):
+    """The theorem asks nothing of θ_c: with a point half way, or another one at random, what is promised is still kept."""
+    net = Tanh(seed, 3, 4, 60)
+    net.y = net.outputs(net.w) + 0.02 * net.y
+    away = net.fitted(net.w)
+    held = 0
+    for point in (net.w, (net.w + away) / 2, away + 0.3 * (away - net.w), away + 1e-3 * np.sin(away)):
+        certificate = net.displaced(net.w, point=point)
+        if certificate.verdict is Verdict.HOLDS:
+            held += 1
+            assert_promises_kept(net, net.w, certificate.step_size, certificate, 100)
+    assert held >= 2
+
+
+def test_the_displacement_forms_threshold():
+    """Flow with σ = Λ = 1 at a point that fits exactly: b = D²/2, max E = (1 − D)²/2, so h < 1/2 means D < 1/2."""
+    block, curvature = (
+        Block("θ", Estimate(1.0), lambda radius: 1.0), Curvature(Estimate(1.0), lambda radius: 1.0, "exact")
+    )  # fmt: skip
+
+    def about(distance, left=0.0, **keywords):
+        comparison = Comparison(Estimate(distance), Estimate(left))
+        return certify(Estimate(5.0), [block], curvature, comparison=comparison, **keywords)
+
+    assert about(0.5 * (1 - 1e-9), flow=True).verdict is Verdict.HOLDS
+    assert about(0.5 * (1 + 1e-9), flow=True).verdict is Verdict.FAILS
+    inside = about(0.3, flow=True)
+    assert inside.h == pytest.approx(0.045 / (2 * 0.245), rel=1e-9)
+    # After phase one 0.7 q − q²/2 = 0.045; before it the path is at most (5 − 0.045)/0.7.
+    more = 0.7 - math.sqrt(0.49 - 0.09)
+    assert inside.path == pytest.approx(more + (5 - 0.045) / 0.7, rel=1e-6)
+    assert inside.radius == pytest.approx(0.6 + more, rel=1e-6)
+    assert inside.sigma_star == pytest.approx(0.7 - more, rel=1e-6)
+    # What the point leaves of the residual counts in full: 0.2 more brings h to (0.045 + 0.2)/0.49 = 1/2.
+    assert about(0.3, 0.2 * (1 - 1e-6), flow=True).verdict is Verdict.HOLDS
+    assert about(0.3, 0.2 * (1 + 1e-6), flow=True).verdict is Verdict.FAILS
+    # Descent: c₁ = 1 − ηβ²/2 raises b, and c = c₁ − ηΛρ₀/2 raises h once more, at this ball's β = 1 + R.
+    step = about(0.3, step_size=0.01)
+    c1 = 1 - 0.01 * step.beta**2 / 2
+    assert step.c == pytest.approx(c1 - 0.01 * 5 / 2, rel=1e-12)
+    assert step.h == pytest.approx(0.045 / c1 / (2 * step.c * 0.245), rel=1e-9)
 
 
 def parabola(rho, step_size=None, **keywords):

@@ -1,5 +1,6 @@
 """A system: one architecture bound to its limit kernel, its theorems and what their proofs watch along a run."""
 
+import math
 from abc import abstractmethod
 from typing import Any, ClassVar
 
@@ -13,9 +14,10 @@ from .._core import Estimate, linalg, numerics
 from ..activations import AbstractActivation
 from ..kernels import AbstractKernel
 from ..models import AbstractModel
-from ..theory import AbstractCertificate, Kantorovich, certify
+from ..theory import AbstractCertificate, Kantorovich, Verdict, certify
 from ..theory.estimated import UNKNOWN
 from ..theory.kantorovich import Block, Curvature
+from .comparison import displacement, fitted
 from .iterate import Iterate
 
 
@@ -128,13 +130,29 @@ class AbstractSystem(eqx.Module):
     def kantorovich(
         self, iterate: Iterate, step_size: float | None, *, width: int, epoch: int = 0
     ) -> tuple[Kantorovich, Kantorovich]:
-        """The certificate at an iterate: for gradient descent with that step size, and for gradient flow."""
+        """The certificate at an iterate: for gradient descent with that step size, and for gradient flow.
+
+        In its first form where that holds; otherwise, where it has a chance, also about a point that fits the data, and the
+        better of the two.
+        """
         blocks, curvature, missing = self.curvature(iterate)
-        keywords = {"missing": missing, "width": width, "epoch": epoch}
-        return (
-            certify(iterate.rho, blocks, curvature, step_size=step_size, **keywords),
-            certify(iterate.rho, blocks, curvature, flow=True, **keywords),
-        )
+        keywords: dict[str, Any] = {"missing": missing, "width": width, "epoch": epoch}
+        kinds = ({"step_size": step_size}, {"flow": True})
+        descent, flow = (certify(iterate.rho, blocks, curvature, **kind, **keywords) for kind in kinds)
+        if curvature is not None and Verdict.FAILS in (descent.outcome, flow.outcome):
+            far = displacement(iterate)
+            # The displacement form asks for ΛD/σ₀ < 1/2 at the other point; here it is known up to that point's constants.
+            hopeful = any(curvature.lipschitz(far) * far < block.sigma.upper for block in blocks)
+            other = fitted(self, iterate) if hopeful else None
+            if other is not None:
+                point, comparison = other
+                blocks, curvature, _ = self.curvature(point)
+                keywords["comparison"] = comparison
+                descent, flow = (
+                    _better(first, certify(iterate.rho, blocks, curvature, **kind, **keywords))
+                    for first, kind in zip((descent, flow), kinds, strict=True)
+                )
+        return descent, flow
 
     def monitor(self, iterate: Iterate, start: Iterate) -> dict[str, float]:
         """Every monitored quantity: the common ones and this system's own."""
@@ -164,6 +182,15 @@ class AbstractSystem(eqx.Module):
             value = getattr(self, option)
             found[option] = value.name if isinstance(value, AbstractActivation) else value
         return found
+
+
+def _better(first: Kantorovich, second: Kantorovich) -> Kantorovich:
+    """The one that holds, else the one that misses by less."""
+
+    def rank(found: Kantorovich):
+        return (found.outcome is not Verdict.HOLDS, math.inf if found.h is None else found.h)
+
+    return min(first, second, key=rank)
 
 
 def full_block(iterate: Iterate, lipschitz) -> Block:

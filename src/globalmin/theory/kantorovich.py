@@ -13,7 +13,15 @@ let ‖J(θ) − J(θ′)‖ ≤ Λ‖θ − θ′‖ and ‖J‖ ≤ β. Put
 path length at most R_*, ‖r_{k+1}‖ ≤ (1 − cησ_*²)‖r_k‖, and it converges to a point of zero loss in the ball.
 
 With ψ(p) = Λ_* p the condition reads h = Λ_* ρ₀ / (c σ₀²) ≤ 1/2, Newton-Kantorovich's. For other ψ the same number is
-h = ρ₀ / (2 c max E). The proof is in docs/theory/kantorovich.md; the certificate asks for h < 1/2, strictly.
+h = ρ₀ / (2 c max E). The certificate asks for h < 1/2, strictly.
+
+**Displacement.** Not ρ₀/σ₀ but the distance D to a point θ_c that (nearly) fits the data is what the residual needs; the
+Gauss-Newton point has D near (rᵀ(JJᵀ)⁻¹r)^{1/2}. With block, ψ, Λ and β about θ_c, ρ_c = ‖r(θ_c)‖ and c₁ = 1 − ηβ²/2, descent
+cannot leave the ball of radius D about θ_c while ρ > b = (ρ_c + ΛD²/2)/c₁, and it contracts there. So the theorem holds with
+min(b, ρ₀) in place of ρ₀ and E(p) = σ₀ p − (Ψ(D + p) − Ψ(D)). Where Λ is all that is known, that asks for ΛD/σ₀ of at most
+√(c c₁)/(1 + √(c c₁)), where the first form asks for (Λ/σ₀)(ρ₀/σ₀) ≤ c/2.
+
+Both proofs are in docs/theory/kantorovich.md.
 """
 
 import dataclasses
@@ -68,6 +76,13 @@ class Curvature(eqx.Module):
         return self.jacobian_norm.upper + self.lipschitz(radius) * radius
 
 
+class Comparison(eqx.Module):
+    """A point θ_c near the iterate that fits the data better: where the constants are taken, and how far away it is."""
+
+    distance: Estimate  # D = ‖θ₀ − θ_c‖
+    residual: Estimate  # ρ_c = ‖f(θ_c) − y‖
+
+
 class Kantorovich(AbstractCertificate):
     """The certificate's numbers at one iterate. Made by `certify`; `None` where a number does not exist.
 
@@ -92,7 +107,7 @@ class Kantorovich(AbstractCertificate):
     c: float | None
     h: float | None
     h_error: float
-    radius: float | None
+    radius: float | None  # no iterate is further away from θ₀
     sigma_star: float | None
     step_size: float | None
     largest_step_size: float | None
@@ -101,6 +116,8 @@ class Kantorovich(AbstractCertificate):
     loss_0: float
     width: int | None = None
     epoch: int = 0
+    path: float | None = None  # the whole path is no longer
+    displacement: float | None = None  # D, where the constants belong to a point that fits the data; None: to θ₀
 
     @property
     def rate(self) -> float | None:
@@ -147,14 +164,16 @@ class Kantorovich(AbstractCertificate):
         return tuple(found)
 
     def promises(self) -> tuple[Promise, ...]:
-        """Loss under its envelope, λ_min of the Gram above σ_*², distance inside R_*; empty unless it holds."""
-        if self.outcome is not Verdict.HOLDS or self.radius is None or self.sigma_star is None:
+        """Loss under its envelope, λ_min of the Gram above σ_*², a path no longer than proven; empty unless it holds."""
+        if self.outcome is not Verdict.HOLDS or self.path is None or self.sigma_star is None:
             return ()
         shrink = self.rate**2  # pyright: ignore[reportOptionalOperand]
         return (
             Promise("certified loss", "loss", "<=", self.loss_0, shrink, self.epoch),
             Promise("λ_min of the tangent kernel ≥ σ_*²", "lambda_min", ">=", self.sigma_star**2, start=self.epoch),
-            Promise("path from the certified iterate ≤ R_*", "path_since_start", "<=", self.radius, start=self.epoch),
+            Promise(
+                "length of the path from the certified iterate", "path_since_start", "<=", self.path, start=self.epoch
+            ),
         )
 
     def sentence(self) -> str:
@@ -207,6 +226,8 @@ class Kantorovich(AbstractCertificate):
             "lambda": self.lipschitz,
             "rho_0": self.rho_0,
             "radius": self.radius,
+            "path": self.path,
+            "displacement": self.displacement,
             "rate": self.rate,
             "step_size": self.step_size,
             "needed": self.needed,
@@ -235,6 +256,7 @@ class _Attempt(eqx.Module):
     h: float
     radius: float | None
     sigma_star: float | None
+    path: float | None = None
 
     @property
     def holds(self) -> bool:
@@ -248,6 +270,7 @@ def certify(
     *,
     step_size: float | None = None,
     flow: bool = False,
+    comparison: Comparison | None = None,
     missing: str = "",
     width: int | None = None,
     epoch: int = 0,
@@ -261,6 +284,8 @@ def certify(
     - `curvature`: Λ and β of the whole Jacobian; `None` where none is proven (ReLU), then only `flow` can hold.
     - `step_size`: the η of the theorem. `None`: the largest η for which it holds is found by bisection.
     - `flow`: gradient flow instead of gradient descent.
+    - `comparison`: a point θ_c that fits the data better; `blocks` and `curvature` are then those at θ_c, `rho` stays the
+      residual at the iterate.
     - `missing`: why `blocks` or `curvature` is missing, in words.
     - `width`, `epoch`: for the advice and for the promises.
 
@@ -269,7 +294,7 @@ def certify(
     **Source:** docs/theory/kantorovich.md (Theorem K; Theorem C for the richer ψ).
     """
     loss = rho.value * rho.value / 2  # not `**`, which raises where the product is inf
-    if not blocks or (curvature is None and not flow):
+    if not blocks or (curvature is None and not (flow and comparison is None)):
         return Kantorovich(
             flow=flow, block=None, bound="none", rho_0=rho.value, sigma_0=blocks[0].sigma.value if blocks else None,
             lipschitz=None, curvature=None, beta=None, c=None, h=None, h_error=0.0, radius=None, sigma_star=None,
@@ -277,21 +302,27 @@ def certify(
             reason=missing or "no proven bound on the change of the Jacobian", loss_0=loss, width=width, epoch=epoch,
         )  # fmt: skip
 
-    largest = None if flow else _largest_step(rho, blocks, curvature, pessimistic=True)
+    task = _Task(rho, tuple(blocks), curvature, comparison)
+    largest = None if flow else _largest_step(task)
     eta = step_size if step_size is not None else largest
     if eta is None and not flow:  # no step size serves: show the limit η → 0, which is the flow's h
         eta = 0.0
-    attempt = _best(rho, blocks, curvature, eta, pessimistic=True)
+    attempt = _best(task, eta, pessimistic=True)
     least_h = attempt.h
     if eta and math.isinf(least_h):  # c ≤ 0: what is left of h is its limit at small steps
-        least_h = _best(rho, blocks, curvature, 0.0, pessimistic=True).h
-    hopeful = _best(rho, blocks, curvature, eta, pessimistic=False)
+        least_h = _best(task, 0.0, pessimistic=True).h
+    hopeful = _best(task, eta, pessimistic=False)
     found = attempt.holds and (flow or (eta is not None and eta > 0))
     outcome = Verdict.HOLDS if found else Verdict.UNDECIDED if hopeful.holds and (flow or eta) else Verdict.FAILS
+    bound = (
+        "gradient flow: only the block's ψ is needed"
+        if curvature is None or not task.needs_curvature(eta)
+        else curvature.source
+    )
     return Kantorovich(
         flow=flow,
         block=attempt.block,
-        bound="gradient flow: only the block's ψ is needed" if flow or curvature is None else curvature.source,
+        bound=bound if comparison is None else f"{bound}; about a point that fits the data",
         rho_0=rho.value,
         sigma_0=attempt.sigma,
         lipschitz=attempt.lipschitz,
@@ -309,46 +340,78 @@ def certify(
         loss_0=loss,
         width=width,
         epoch=epoch,
+        path=attempt.path,
+        displacement=None if comparison is None else comparison.distance.value,
     )
 
 
-def _best(rho, blocks, curvature, eta: float | None, *, pessimistic: bool) -> _Attempt:
+class _Task(eqx.Module):
+    """What is certified, whatever the step size."""
+
+    rho: Estimate
+    blocks: tuple[Block, ...]
+    curvature: Curvature | None
+    comparison: Comparison | None
+
+    def needs_curvature(self, eta: float | None) -> bool:
+        """The whole Jacobian's constants: for a finite step, and for the Taylor formula about another point."""
+        return eta is not None or self.comparison is not None
+
+
+def _best(task: _Task, eta: float | None, *, pessimistic: bool) -> _Attempt:
     """The block with the smallest h. `eta` None stands for gradient flow."""
-    attempts = [_attempt(rho, block, curvature, eta, pessimistic=pessimistic) for block in blocks]
+    attempts = [_attempt(task, block, eta, pessimistic=pessimistic) for block in task.blocks]
     return min(attempts, key=lambda a: (not a.holds, a.h))
 
 
-def _attempt(
-    rho: Estimate, block: Block, curvature: Curvature | None, eta: float | None, *, pessimistic: bool
-) -> _Attempt:
+def _attempt(task: _Task, block: Block, eta: float | None, *, pessimistic: bool) -> _Attempt:
+    curvature, comparison = task.curvature, task.comparison
+
+    def worst(estimate: Estimate) -> float:
+        return estimate.upper if pessimistic else max(estimate.lower, 0.0)
+
     sigma = block.sigma.lower if pessimistic else block.sigma.upper
-    rho_0 = rho.upper if pessimistic else max(rho.lower, 0.0)
+    rho_0 = worst(task.rho)
+    far = 0.0 if comparison is None else worst(comparison.distance)  # D
+
+    def constants(radius):
+        """Λ, β, c and the residual from which on the path is short."""
+        if curvature is None or not task.needs_curvature(eta):
+            return None, None, 1.0, rho_0
+        lam, beta = curvature.lipschitz(radius), curvature.beta(radius)
+        if not math.isfinite(beta):
+            return lam, beta, -math.inf, rho_0
+        c1 = 1 - (eta or 0.0) * beta**2 / 2
+        target = rho_0
+        if comparison is not None and c1 > 0:
+            target = min(rho_0, (worst(comparison.residual) + lam * far * far / 2) / c1)
+        return lam, beta, c1 - (eta or 0.0) * lam * rho_0 / 2, target
 
     def failed(radius, c, h):
-        lam = None if curvature is None or eta is None else curvature.lipschitz(radius)
-        beta = None if curvature is None or eta is None else curvature.beta(radius)
+        lam, beta, _, _ = constants(radius)
         return _Attempt(block.name, sigma, _slope(block, radius), lam, beta, c, h, None, None)
 
     if not sigma > 0:
         return failed(0.0, 1.0, math.inf)
-    radius, c, h = RADIUS_MARGIN * rho_0 / sigma, 1.0, math.inf
     # R and the constants on its ball depend on each other. Every R tried is at most RADIUS_MARGIN times the smallest one
     # that can serve, and the constants only grow with R, so a failure on the way is a failure for good.
+    radius, c, h = RADIUS_MARGIN * (far if far > 0 else rho_0 / sigma), 1.0, math.inf
     for _ in range(200):
-        c, lam, beta = 1.0, None, None
-        if eta is not None and curvature is not None:
-            lam, beta = curvature.lipschitz(radius), curvature.beta(radius)
-            c = 1 - eta * (beta**2 + lam * rho_0) / 2 if math.isfinite(beta) else -math.inf
+        lam, beta, c, target = constants(radius)
         top = _turning_point(block, sigma, radius)
-        height = math.inf if math.isinf(top) else 0.0 if top == 0 else sigma * top - block.psi_integral(top, radius)
-        h = math.inf if c <= 0 or height == 0 else rho_0 / (2 * c * height)
+        height = _height(block, sigma, radius, far, top)
+        h = math.inf if c <= 0 or not height > 0 else target / (2 * c * height)
         if not c > 0 or not h < 0.5:
             return failed(radius, c, h)
-        r_star = _smallest_radius(block, sigma, radius, rho_0 / c, top)
-        if r_star <= radius:
-            sigma_star = sigma - block.psi(r_star, radius)
-            return _Attempt(block.name, sigma, _slope(block, radius), lam, beta, c, h, r_star, sigma_star)
-        radius = RADIUS_MARGIN * r_star
+        more = _smallest_radius(block, sigma, radius, target / c, far, top)
+        if far + more <= radius:
+            sigma_star = sigma - block.psi(far + more, radius)
+            path = more
+            if far > 0:  # until the residual has come down to `target` the path is bounded by the contraction alone
+                path += (rho_0 - target) / (c * (sigma - block.psi(far, radius)))
+            away = min(path, 2 * far + more)
+            return _Attempt(block.name, sigma, _slope(block, radius), lam, beta, c, h, away, sigma_star, path)
+        radius = RADIUS_MARGIN * (far + more)
     return failed(radius, c, h)
 
 
@@ -370,14 +433,28 @@ def _turning_point(block: Block, sigma: float, radius: float) -> float:
     return _bisect(lambda p: block.psi(p, p) < sigma, low, high)[0]
 
 
-def _smallest_radius(block: Block, sigma: float, radius: float, target: float, top: float) -> float:
-    """Smallest p with σp − Ψ(p) ≥ target, rounded up and checked by that very inequality."""
+def _height(block: Block, sigma: float, radius: float, far: float, top: float) -> float:
+    """max E: the value of σp − (Ψ(far + p) − Ψ(far)) where ψ(far + p) = σ; infinite without such a p."""
+    if math.isinf(top):
+        return math.inf
+    if top <= far:
+        return 0.0
     if block.lipschitz is not None and block.drift is None:
-        # The stable form of (σ − √(σ² − 2Λ·target))/Λ, right for Λ = 0 too; nudged up past its own rounding.
-        root = math.sqrt(max(sigma**2 - 2 * block.lipschitz(radius) * target, 0.0))
-        p = 2 * target / (sigma + root) * (1 + 1e-12)
-        return min(p, top)
-    return _bisect(lambda p: sigma * p - block.psi_integral(p, radius) < target, 0.0, top)[1]
+        return (sigma - block.lipschitz(radius) * far) * (top - far) / 2
+    return sigma * (top - far) - (block.psi_integral(top, radius) - block.psi_integral(far, radius))
+
+
+def _smallest_radius(block: Block, sigma: float, radius: float, target: float, far: float, top: float) -> float:
+    """Smallest p with σp − (Ψ(far + p) − Ψ(far)) ≥ target, rounded up and checked by that very inequality."""
+    if block.lipschitz is not None and block.drift is None:
+        # The stable form of (s − √(s² − 2Λ·target))/Λ, right for Λ = 0 too; nudged up past its own rounding.
+        slope = block.lipschitz(radius)
+        left = sigma - slope * far
+        root = math.sqrt(max(left**2 - 2 * slope * target, 0.0))
+        p = 2 * target / (left + root) * (1 + 1e-12)
+        return min(p, top - far)
+    start = block.psi_integral(far, radius)
+    return _bisect(lambda p: sigma * p - (block.psi_integral(far + p, radius) - start) < target, 0.0, top - far)[1]
 
 
 def _bisect(below: Callable[[float], bool], low: float, high: float) -> tuple[float, float]:
@@ -390,14 +467,16 @@ def _bisect(below: Callable[[float], bool], low: float, high: float) -> tuple[fl
     return low, high
 
 
-def _largest_step(rho, blocks, curvature, *, pessimistic: bool) -> float | None:
+def _largest_step(task: _Task) -> float | None:
     """Largest η for which the theorem holds, to three digits and rounded down; `None` if none does."""
-    ceiling = 2 / curvature.jacobian_norm.upper**2 if curvature.jacobian_norm.upper > 0 else 1.0
+    assert task.curvature is not None
+    norm = task.curvature.jacobian_norm.upper
+    ceiling = 2 / norm**2 if norm > 0 else 1.0
 
     def holds(log_eta):
-        return _best(rho, blocks, curvature, ceiling * math.exp(log_eta), pessimistic=pessimistic).holds
+        return _best(task, ceiling * math.exp(log_eta), pessimistic=True).holds
 
-    if not _best(rho, blocks, curvature, ceiling * 1e-12, pessimistic=pessimistic).holds:
+    if not _best(task, ceiling * 1e-12, pessimistic=True).holds:
         return None
     low, _ = _bisect_steps(holds, math.log(1e-12), 0.0)
     return ceiling * math.exp(low)
