@@ -24,6 +24,8 @@ class Certify(DataOptions, Command):
     certificate admits."""
     method: Literal["descent", "flow"] = "descent"
     """Gradient descent, or gradient flow."""
+    centre: bool = False
+    """Judge f minus the network at its initialisation, whose outputs start at 0."""
     delta: float = 0.1
     """Failure probability of the published theorems over the initialisation."""
     require: Literal["kantorovich", "published", "any"] | None = None
@@ -39,7 +41,12 @@ class Certify(DataOptions, Command):
         from ..report import print_certificate
 
         config = RunConfig(
-            **self.network_options(), epochs=1, step_size=self.step_size, method=self.method, delta=self.delta
+            **self.network_options(),
+            epochs=1,
+            step_size=self.step_size,
+            method=self.method,
+            centre=self.centre,
+            delta=self.delta,
         )
         with Timed("kernels, spectra and hypotheses", self.json_output):
             certificate = certify(config, weights=self.weights)

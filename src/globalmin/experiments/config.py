@@ -17,6 +17,8 @@ class RunConfig(DataOptions):
     largest for which the Kantorovich certificate holds at the start."""
     method: Literal["descent", "flow"] = "descent"
     """Gradient descent, or gradient flow (an adaptive ODE solver)."""
+    centre: bool = False
+    """Train f minus the network at its initialisation, whose outputs then start at 0: the residual starts smaller."""
     looks: pydantic.PositiveInt = 40
     """How many epochs are monitored (kernel, spectrum, certificate), spread evenly in log(epoch)."""
     delta: float = pydantic.Field(default=0.1, gt=0, lt=1)

@@ -130,14 +130,17 @@ def certify(config: RunConfig, *, weights: str | Path | None = None) -> dict[str
 def prepare(config: RunConfig, x, y, x_test=None, y_test=None, *, model=None) -> train.Prepared:
     """The run before its first epoch, from its configuration and the arrays of data.npz."""
     closest = data.closest_pair(np.asarray(x)) if len(x) > 1 else None
+    system, key = config.build_system(), jax.random.key(config.seed)
+    reference = system.init(x.shape[1], config.width, key=key, dtype=jnp.dtype(config.dtype)) if config.centre else None
     return train.prepare(
-        config.build_system(),
+        system,
         jnp.asarray(x),
         jnp.asarray(y),
         width=config.width,
         epochs=config.epochs,
-        key=jax.random.key(config.seed),
+        key=key,
         model=model,
+        reference=reference,
         step_size=config.step_size,
         method=config.method,
         looks=config.looks,

@@ -73,6 +73,7 @@ def prepare(
     dtype: Any = jnp.float64,
     closest: tuple[float, int, int] | None = None,
     test: tuple[Float[Array, "k d"], Float[Array, " k"]] | None = None,
+    reference: AbstractModel | None = None,
 ) -> Prepared:
     """Initialise, choose the step size, and evaluate every theorem and the Kantorovich certificate at epoch 0.
 
@@ -88,6 +89,9 @@ def prepare(
     - `closest`: smallest angle between the lines of two inputs and their rows (`data.closest_pair`), if known.
     - `test`: held-out inputs and labels; the looks then have `test_loss`, (n/k) ½‖f − y‖² over these k samples: the
       training loss's scale, whatever their number.
+    - `reference`: a network whose outputs are subtracted: f − f_reference is trained and tested. With the initial network
+      the outputs start at 0 and the residual at −y, which frees it of the initial outputs' noise. Since the reference
+      does not move, this is the training of f on y + f_reference, and so it is carried out and recorded.
 
     **Raises:** `ValueError` for bad data, counts or step sizes.
     """
@@ -104,6 +108,9 @@ def prepare(
         if key is None:
             raise ValueError("key or model expected, neither came: pass key=jax.random.key(seed)")
         model = system.init(x.shape[1], width, key=key, dtype=dtype)
+    if reference is not None:
+        y = y + _outputs(system, reference, x)
+        test = None if test is None else (test[0], test[1] + _outputs(system, reference, test[0]))
     state = start(model, x.astype(dtype))
     first = system.iterate(model, x, y)
     if not np.isfinite(first.outputs).all():
@@ -131,6 +138,11 @@ def prepare(
         theorems=theorems,
         kantorovich=system.kantorovich(first, None if method == "flow" else eta, width=width),
     )
+
+
+def _outputs(system: AbstractSystem, model: AbstractModel, x) -> Array:
+    """f(X) in float64."""
+    return jnp.asarray(system.iterate(model, x, jnp.zeros(len(x))).outputs)
 
 
 def _in_epochs(evaluated: Evaluated, method: Method, step_size: float) -> Evaluated:
