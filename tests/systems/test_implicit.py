@@ -258,3 +258,28 @@ def test_a_run_that_loses_its_equilibrium_stops_with_epoch_and_norm(getkey):
     assert float(said[2]) > 1
     assert log.message == message
     assert all(look.message == "" for look in looks[:-1])
+
+
+@pytest.mark.parametrize(("looks", "method"), [(300, "descent"), (2, "descent"), (40, "flow")])
+def test_a_norm_that_creeps_over_1_stops_the_run_there(looks, method):
+    """By a thousandth an epoch: every solve still converges, and nothing but the norm says that the theory has ended."""
+    key = jax.random.key(0)
+    x = jax.random.normal(key, (4, 3))
+    x = x / jnp.linalg.norm(x, axis=1, keepdims=True)
+    system = systems.ImplicitSystem(gamma=0.45)
+    model = system.init(3, 12, key=key)
+    model = eqx.tree_at(lambda m: m.hidden, model, model.hidden * 0.98 / model.operator_norm().value)
+    prepared = train.prepare(
+        system, x, 30 * jnp.ones(4), width=12, epochs=300, model=model, looks=looks, step_size=2e-4, method=method
+    )
+    log = train.Log()
+    last = list(train.run(prepared, log))[-1]
+    said = re.fullmatch(r"stopped at epoch (\d+): the hidden weight left .*\(operator norm ([\d.]+)\)", last.message)
+    assert said is not None, last.message
+    assert int(said[1]) == last.epoch < 300
+    # Descent asks at every epoch, whatever the looks, by a probe that is a step behind; flow at its looks.
+    assert 1 <= float(said[2]) < (1.01 if method == "descent" else 1.1)
+    assert log.looks[-1]["operator_norm"] == pytest.approx(float(said[2]), rel=1e-5)
+    epochs = [look["epoch"] for look in log.looks]
+    assert epochs == sorted(set(epochs))
+    assert all(look["operator_norm"] < 1 for look in log.looks[:-1])

@@ -30,6 +30,11 @@ class Iterate:
         """Bound on the relative error of the tangent factors from an inner solve; 0 without one."""
         return 0.0
 
+    @property
+    def lost(self) -> str:
+        """In words, that the weights have left the region in which the network is known to be defined; "" inside."""
+        return ""
+
     @cached_property
     def outputs(self) -> np.ndarray:
         """u = f(X)."""

@@ -63,6 +63,16 @@ class SolvedIterate(Iterate, Generic[Model]):
         return np.hstack([self.solved[0], np.asarray(self.x)])
 
     @property
+    def lost(self) -> str:
+        """That what the solves need below 1 is at least 1, with the norm: here exactly, in a training step by one probe."""
+        model = self.model
+        needed = self.one_sided if model.method == "splitting" else self.operator_norm
+        slope = 1.0 if model.method == "splitting" else model.activation.lipschitz or np.inf
+        if slope * needed.lower < 1:
+            return ""
+        return f"{RESULTS[RESULTS.not_contractive]} (operator norm {self.operator_norm.value:.6g})"
+
+    @property
     def solve_error(self) -> float:
         """‖z − z*‖ ≤ N‖F(z) − z‖ with N ≥ ‖(I − DW)^{-1}‖, and the same for the adjoint; relative to the largest rows."""
         z, r, z_residual, r_residual = self.solved

@@ -180,6 +180,8 @@ def _step_size(system, first: Iterate, step_size: StepSize, method: Method, widt
 def _look(p: Prepared, log: Log, state: DescentState, message: str) -> Look:
     iterate = p.start if state.epoch == 0 else p.system.iterate(state.model, p.x, p.y, state.solver or None)
     eta = None if p.method == "flow" else p.step_size
+    if iterate.lost:  # why a solve failed, if one did; and where all succeed, by exact norms
+        message = f"stopped at epoch {state.epoch}: {iterate.lost}"
     try:
         quantities = {"epoch": float(state.epoch), **p.system.monitor(iterate, p.start)}
         quantities["lambda_min_error"] = iterate.lambda_min.error
@@ -198,7 +200,8 @@ def _look(p: Prepared, log: Log, state: DescentState, message: str) -> Look:
         log.certified = own
     if log.flow_certified is None and certificates[1].outcome is Verdict.HOLDS:
         log.flow_certified = certificates[1]
-    log.looks.append(quantities)
+    if not log.looks or log.looks[-1]["epoch"] < state.epoch:  # a step that is not taken ends where the last look was
+        log.looks.append(quantities)
     log.message = message
     return Look(state.epoch, quantities, state, certificates, message)
 
