@@ -1,3 +1,4 @@
+from .deep import DeepCurvature as DeepCurvature
 from .equilibrium import EquilibriumCurvature as EquilibriumCurvature
 from .equilibrium import resolvent_bounds as resolvent_bounds
 from .implicit import ImplicitCurvature as ImplicitCurvature
