@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import scipy.integrate
 
-from globalmin.theory import ERRATA, AbstractCertificate, du2019, erratum, gao2022, ling2023
+from globalmin.theory import ERRATA, AbstractCertificate, du2019, du2019_deep, erratum, gao2022, ling2023
 
 CERTIFICATES = [
     cls
-    for module in (du2019, gao2022, ling2023)
+    for module in (du2019, du2019_deep, gao2022, ling2023)
     for _, cls in inspect.getmembers(module, inspect.isclass)
     if issubclass(cls, AbstractCertificate) and not cls.__name__.startswith("Abstract")
 ]
@@ -18,6 +18,8 @@ CERTIFICATES = [
 def test_every_correction_of_the_sources_is_listed():
     assert {f"gao2022-A{k}" for k in range(1, 11)} <= set(ERRATA)
     assert {f"du2019-1{letter}" for letter in "abcdefghijk"} <= set(ERRATA)
+    parts = {"2": "abcdefghijklmnopq", "3": "abcdefghij", "4": "abcdefghijk", "5": "abcd"}
+    assert {f"du2019-{part}{letter}" for part, letters in parts.items() for letter in letters} <= set(ERRATA)
     assert {f"ling2023-B{k}" for k in range(1, 14)} <= set(ERRATA)
 
 
@@ -40,7 +42,7 @@ def test_certificates_name_existing_errata(cls):
 
 
 def test_all_theorems_are_found():
-    assert len(CERTIFICATES) == 34
+    assert len(CERTIFICATES) == 44
 
 
 def test_an_unknown_id_names_its_neighbours():

@@ -140,7 +140,7 @@ class Start(estimated.Start):
     def rate(self, step_size: float) -> tuple[Promise, ...]:
         """The loss at 1 − ηλ₀/2."""
         factor = 1 - step_size * self.lam / 2
-        if not (0 <= factor < 1):  # a step size so large that the formula is no rate
+        if not (step_size > 0 and 0 <= factor <= 1):  # a step size for which the formula is no rate
             return ()
         return (Promise("loss at the theorem's rate", "loss", "<=", self.residual_0.value**2 / 2, factor),)
 
