@@ -88,13 +88,15 @@ class GradientFlow(AbstractEstimated):
     start: Start
 
     def inequalities(self) -> tuple[Hypothesis, ...]:
-        """Assumptions, the size of u(0) and v(0), and the two widths of (2.3)."""
+        """Assumptions, ‖u‖ and ‖v‖ up to 2√m with the way that they go, and the two widths of (2.3)."""
         s = self.start
         rho, x, lam = s.rho_0.value, s.norm_x.value, s.level
+        moved = over(8 * s.c * math.sqrt(s.n) * rho, lam)
         return (
             *s.assumptions(),
-            Hypothesis.at_most("‖u(0)‖ ≤ √m", s.norm_u.value**2, s.width, note="compared as squares"),
-            Hypothesis.at_most("‖v(0)‖ ≤ √m", s.norm_v.value**2, s.width, note="compared as squares"),
+            # Not ‖u(0)‖ ≤ √m, which is an equality at ±1 and would stay inside its rounding error for ever.
+            Hypothesis.at_most("‖u(0)‖ + 8c√n‖r₀‖/λ ≤ 2√m", s.norm_u.value + moved, 2 * s.root),
+            Hypothesis.at_most("‖v(0)‖ + 4c√n‖r₀‖/λ ≤ 2√m", s.norm_v.value + moved / 2, 2 * s.root),
             Hypothesis.at_least(
                 "(2.3) m ≥ 64c²n‖r₀‖²/λ²", s.width, over(64 * s.n * (s.c * rho) ** 2, lam**2), note="u, v and A"
             ),
