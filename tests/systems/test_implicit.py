@@ -106,6 +106,9 @@ def test_watch_measures_the_movement_of_each_weight(getkey):
         "distance_implicit": np.linalg.norm(a - a0),
         "lambda_min_features": np.linalg.eigvalsh(features @ features.T)[0],
         "pattern_change": (signs != signs0).mean(),
+        # 48 distances: the 0.1% quantile lies between the two smallest, 0.047 of the way.
+        "kink_distance": np.dot(np.sort(np.abs(np.asarray(x) @ w.T), axis=None)[:2], [0.953, 0.047])
+        / np.median(np.abs(np.asarray(x) @ w0.T)),
     }
     for name, value in want.items():
         np.testing.assert_allclose(found[name], value, rtol=1e-10, atol=1e-12, err_msg=name)

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.integrate
 
 from globalmin.theory.curvature import ImplicitCurvature
 
@@ -198,6 +199,77 @@ def test_the_drifts_hold_on_the_ball(regime):
         there = net.at(net.theta + radius * direction / np.linalg.norm(direction)).bound()._blocks(0.0)
         assert there is not None
         assert (there <= here * (1 + 1e-9)).all()
+
+
+def by_hand(b, radius, taken):
+    """The 4 × 4 bounds as the module's text has them, in scalars, the drift of w by integrating its equation.
+
+    `taken` collects which side of each minimum was the smaller one.
+    """
+
+    def least(name, *values):
+        taken.add((name, int(np.argmin(values))))
+        return min(values)
+
+    g, e, big_r = b.gamma / b.width**0.5, b.slope / b.width**0.5, radius
+    norm, mu = b.a_norm + g * big_r, b.mu + g * big_r
+    t = least("T", 1 / (1 - mu), 1 / (1 - norm) if norm < 1 else math.inf)
+    n = least("N", 1 + norm * t, 1 / (1 - norm) if norm < 1 else math.inf)
+    x = e * b.data_norm
+    moved = t * big_r * (g**2 * b.state_norm**2 + x**2) ** 0.5
+    z = b.state_norm + moved
+    z_max = b.state_max + t * big_r * (g**2 * b.state_max**2 + e**2 * b.data_max**2) ** 0.5
+    chi = least("chi", (b.state_fourth**0.5 + moved) ** 2, z * z_max)
+    tau = (g**2 * z_max**2 + e**2 * b.data_max**2) ** 0.5
+    p = big_r * tau * least("rows", n, 1 + (b.a_row + g * big_r) * t)
+    u = b.u_norm + big_r
+    most = b.bend * n * u
+    a = least("columns", n, 1 + (b.a_column + g * big_r) * t) * (1 + g**2 * (t * u) ** 2) ** 0.5
+    c = (b.a_column + g * big_r) * n * n * tau
+    k_0 = b.wbend_max + b.third * p * b.w_max
+    found = scipy.integrate.solve_ivp(
+        lambda _, w: a + c * (k_0 + b.bend * w), (0, big_r), [0.0], rtol=1e-11, atol=1e-13
+    )
+    w = least("drift", big_r * (a + c * most), float(found.y[0, -1]))
+    k = least("k", k_0 + b.bend * w, b.bend * (b.w_max + w), most)
+    r = least("r", b.adjoint_max + big_r * (n * n * k * tau + t * (1 + g**2 * (t * u) ** 2) ** 0.5), t * u)
+    rv = b.slope * w + b.bend * p * b.w_max + big_r
+    skip = least("skip", b.rvbend_max + b.bend * rv + b.third * big_r * b.data_max * b.rv_max, b.bend * (b.rv_max + rv))
+    aa = 2 * g * g * r * t * z + k * n * n * g * g * chi
+    aw = g * r * t * x + k * n * n * g * e * (chi * b.data_fourth) ** 0.5
+    ww = k * n * n * e * e * b.data_fourth + skip * b.data_fourth / b.width**0.5
+    ua, uw = t * g * z, t * x
+    return np.array([[aa, aw, ua, 0], [aw, ww, uw, x], [ua, uw, 0, 0], [0, x, 0, 0]])
+
+
+def test_every_entry_against_scalars():
+    """Random numbers, so that every term counts and each minimum takes either side; 1e-9 is the integrator's."""
+    draw, taken = np.random.default_rng(12), set()
+    names = [f.name for f in dataclasses.fields(ImplicitCurvature)]
+    for _ in range(60):
+        numbers = {name: float(10 ** draw.uniform(-1.5, 1.0)) for name in names}
+        numbers |= {"slope01": True, "gamma": draw.uniform(0.05, 0.9), "width": int(draw.integers(2, 60))}
+        numbers |= {"slope": 1.0, "a_norm": draw.uniform(0.1, 1.3), "mu": draw.uniform(-0.3, 0.6)}
+        bound, radius = ImplicitCurvature(**numbers), float(10 ** draw.uniform(-2, 0))
+        if bound.mu + bound.scale * radius >= 0.95:
+            continue
+        want = by_hand(bound, radius, taken)
+        np.testing.assert_allclose(bound._blocks(radius), want, rtol=1e-9)
+        assert bound.lipschitz(radius) == pytest.approx(np.linalg.eigvalsh(want)[-1], rel=1e-9)
+    sides = {
+        ("T", 0),
+        ("T", 1),
+        ("N", 0),
+        ("N", 1),
+        ("chi", 0),
+        ("chi", 1),
+        ("rows", 0),
+        ("rows", 1),
+        ("columns", 0),
+        ("columns", 1),
+    }
+    sides |= {("drift", 0), ("drift", 1), ("k", 0), ("k", 1), ("k", 2), ("r", 0), ("r", 1), ("skip", 0), ("skip", 1)}
+    assert taken == sides
 
 
 def test_the_block_of_features():

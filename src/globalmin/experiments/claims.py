@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+import scipy.stats
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +25,28 @@ def decreases(text: str, widths: list[int], values: list[float]) -> Claim:
     """The values fall strictly from each width to the next."""
     shown = ", ".join(f"{v:.4g} (m = {m})" for m, v in zip(widths, values, strict=True))
     return Claim(text, shown, "strictly decreasing in m", bool(np.all(np.diff(values) < 0)))
+
+
+def falls(text: str, widths: list[int], values: np.ndarray) -> Claim:
+    """The values fall with the width beyond what seeds do to them: one row of `values` per width, one column per seed.
+
+    For every seed the slope of ln(value) in log2(width) by least squares; what is asked is that their mean is negative
+    by more than Student's one-sided 95% quantile times its standard error. Each seed has its own samples and weights, the
+    same samples at every width, so that slopes are independent and what a seed does to all widths cancels. With one
+    seed or one width there is nothing to judge by, and the claim does not pass.
+    """
+    asked, seeds = "a doubling of m lowers it: 95% interval below 0", values.shape[1]
+    means = ", ".join(f"{v:.4g} (m = {m})" for m, v in zip(widths, values.mean(axis=1), strict=True))
+    if seeds < 2 or len(widths) < 2:
+        return Claim(text, means, f"{asked}; two widths and two seeds at least", False)
+    slopes = np.polyfit(np.log2(widths), np.log(values), 1)[0]
+    mean = float(slopes.mean())
+    error = float(slopes.std(ddof=1) / np.sqrt(seeds))
+    upper = mean + float(scipy.stats.t.ppf(0.95, seeds - 1)) * error
+    shown = (
+        f"{100 * mean:+.2f} ± {100 * error:.2f}% a doubling, at most {100 * upper:+.2f}% ({seeds} seeds); means {means}"
+    )
+    return Claim(text, shown, asked, upper < 0)
 
 
 def slope(text: str, widths: list[int], values: list[float], expected: float, within: float) -> Claim:
