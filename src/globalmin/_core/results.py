@@ -24,3 +24,11 @@ class RESULTS(optx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
         "the integrator of gradient flow ran out of steps: make an epoch shorter (a smaller step size), and look at "
         "the operator norms, which may be growing"
     )
+    states_overflowed = (
+        "the states of the network overflowed: lower sigma_w times the horizon (1 is a good value of the product), or "
+        "take a bounded activation such as tanh"
+    )
+    solver_failed = (
+        "the adaptive solver did not reach the horizon within its steps: loosen the tolerance, lower sigma_w times the "
+        "horizon, or take a bounded activation such as tanh"
+    )

@@ -8,5 +8,6 @@ from .dense import Dense as Dense
 from .equilibrium import Equilibrium as Equilibrium
 from .fixed_point_layer import AbstractEquilibriumModel as AbstractEquilibriumModel
 from .implicit import Implicit as Implicit
+from .neural_ode import NeuralODE as NeuralODE
 from .resnet import ResNet as ResNet
 from .two_layer import TwoLayer as TwoLayer
