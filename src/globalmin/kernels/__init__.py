@@ -6,5 +6,9 @@ from .implicit import ImplicitKernel as ImplicitKernel
 from .implicit import geometric_lower_bound as geometric_lower_bound
 from .implicit_smooth import SmoothImplicitKernel as SmoothImplicitKernel
 from .implicit_smooth import without_limit as without_limit
+from .neural_ode import AbstractODEKernel as AbstractODEKernel
+from .neural_ode import NeuralODEKernel as NeuralODEKernel
+from .neural_ode import TabulatedKernel as TabulatedKernel
+from .neural_ode import UntiedODEKernel as UntiedODEKernel
 from .two_layer import TwoLayerKernel as TwoLayerKernel
 from .two_layer import h_infinity as h_infinity

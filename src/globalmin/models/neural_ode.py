@@ -281,10 +281,8 @@ class NeuralODE(AbstractModel):
         import diffrax  # nearly as long to import as JAX itself
 
         start = self.start(x)
-        fixed = self.tolerance is None
-        controller = (
-            diffrax.ConstantStepSize() if fixed else diffrax.PIDController(rtol=self.tolerance, atol=self.tolerance)
-        )
+        fixed, tolerance = self.tolerance is None, self.tolerance or 0.0
+        controller = diffrax.ConstantStepSize() if fixed else diffrax.PIDController(rtol=tolerance, atol=tolerance)
         adjoints = {
             "checkpoint": diffrax.RecursiveCheckpointAdjoint,
             "direct": diffrax.DirectAdjoint,
