@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from . import models as models
     from . import objectives as objectives
     from . import report as report
+    from . import rigorous as rigorous
     from . import solvers as solvers
     from . import systems as systems
     from . import theory as theory
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 ROOMS = (
-    "activations", "data", "experiments", "gram", "kernels", "models", "objectives", "report", "solvers", "systems", "theory",
-    "train",
+    "activations", "data", "experiments", "gram", "kernels", "models", "objectives", "report", "rigorous", "solvers",
+    "systems", "theory", "train",
 )  # fmt: skip
 
 NAMES = {

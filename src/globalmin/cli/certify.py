@@ -30,6 +30,11 @@ class Certify(DataOptions, Command):
     """Failure probability of the published theorems over the initialisation."""
     require: Literal["kantorovich", "published", "any"] | None = None
     """Exit with 1 unless this certificate holds: kantorovich, a published theorem with a rate, or any of them."""
+    rigorous: bool = False
+    """Prove the Kantorovich certificate: every number outward-rounded (needs globalmin[rigorous])."""
+    certificate_file: Path | None = None
+    """Write the rigorous certificate here, with its weights and data beside it, for `globalmin verify`; exit with 1 if nothing
+    is proven."""
     errata: bool = False
     """Print the corrections of the sources that the theorems rest on in full."""
     json_output: bool = False
@@ -38,7 +43,7 @@ class Certify(DataOptions, Command):
     def run(self) -> int:
         """Evaluate and print."""
         from ..experiments import RunConfig, certify
-        from ..report import print_certificate
+        from ..report import print_certificate, print_rigorous
 
         config = RunConfig(
             **self.network_options(),
@@ -49,16 +54,22 @@ class Certify(DataOptions, Command):
             delta=self.delta,
         )
         with Timed("kernels, spectra and hypotheses", self.json_output):
-            certificate = certify(config, weights=self.weights)
+            certificate = certify(
+                config, weights=self.weights, rigorous=self.rigorous, certificate_file=self.certificate_file
+            )
         if self.json_output:
             print_json(certificate)
         else:
             print_certificate(certificate, errata=self.errata)
+            if "rigorous" in certificate:
+                print_rigorous(certificate["rigorous"])
+        if self.certificate_file is not None and not certificate["rigorous"]["files"]:
+            return 1
         return 0 if self.require is None or _holds(certificate, self.require) else 1
 
 
 def _holds(certificate, which: str) -> bool:
-    kantorovich = certificate["kantorovich"]["verdict"] == "HOLDS"
+    kantorovich = certificate.get("rigorous", certificate["kantorovich"])["verdict"] == "HOLDS"
     published = any(
         t["verdict"] == "HOLDS" and any(p["quantity"] == "loss" and p["conclusion"] for p in t["promises"])
         for t in certificate["theorems"]

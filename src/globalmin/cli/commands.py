@@ -10,6 +10,7 @@ from .reproduce import Reproduce
 from .resume import Resume
 from .systems import Systems
 from .train import Train
+from .verify import Verify
 
 DESCRIPTION = (
     "Will gradient descent reach zero training loss: for this network, on this data? How fast, and does it? "
@@ -22,6 +23,7 @@ COMMANDS: dict[str, type[Command] | Group] = {
     "systems": Systems,
     "kernel": Kernel,
     "certify": Certify,
+    "verify": Verify,
     "gradients": Gradients,
     "train": Train,
     "resume": Resume,

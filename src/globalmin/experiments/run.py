@@ -13,9 +13,11 @@ import numpy as np
 
 from .. import data, report, train
 from .._core import RESULTS
+from ..rigorous.flint import flint
 from ..theory import Kantorovich
 from .config import RunConfig
 from .objectives import CONFIGS, AbstractObjectiveConfig
+from .proof import prove
 
 Progress = Callable[[int, int, dict[str, float]], None]
 """Called at every look with the epoch, the number of epochs and the monitored quantities."""
@@ -112,19 +114,33 @@ def resumable(path: str | Path) -> report.Run:
     return run
 
 
-def certify(config: RunConfig, *, weights: str | Path | None = None) -> dict[str, Any]:
+def certify(
+    config: RunConfig,
+    *,
+    weights: str | Path | None = None,
+    rigorous: bool = False,
+    certificate_file: str | Path | None = None,
+) -> dict[str, Any]:
     """Every certificate of a configuration before training: the content of certificate.json.
 
-    **Arguments:** `weights`, an .npz as in a run's weights/, to judge instead of the initialisation.
+    **Arguments:** `weights`, an .npz as in a run's weights/, to judge instead of the initialisation; `rigorous`, prove the
+    Kantorovich certificate in outward-rounded arithmetic (the key `rigorous`); `certificate_file`, the same, and write the file
+    that `rigorous.verify` checks, if everything is proven.
 
-    **Raises:** `ValueError` for bad input, weights of other shapes included.
+    **Raises:** `ValueError` for bad input, weights of other shapes included; `ImportError` if python-flint is missing.
     """
+    if rigorous or certificate_file is not None:
+        flint()  # before minutes of work
     dataset = config.load_data()
     model = None
     if weights is not None:
         template = config.build_system().init(dataset.d, config.width, key=jax.random.key(config.seed))
         model = with_leaves(template, report.read_arrays(weights))
-    return certificate_of(config, dataset, prepare(config, dataset.x, dataset.y, model=model))
+    prepared = prepare(config, dataset.x, dataset.y, model=model)
+    certificate = certificate_of(config, dataset, prepared)
+    if rigorous or certificate_file is not None:
+        certificate["rigorous"] = prove(prepared, certificate_file)
+    return certificate
 
 
 def prepare(config: RunConfig, x, y, x_test=None, y_test=None, *, model=None) -> train.Prepared:

@@ -10,6 +10,7 @@ from .panels import Panel as Panel
 from .panels import print_claims as print_claims
 from .panels import print_spectrum as print_spectrum
 from .panels import write_figure_page as write_figure_page
+from .rigorous import print_rigorous as print_rigorous
 from .runs import Run as Run
 from .runs import RunFolder as RunFolder
 from .runs import check_free as check_free

@@ -1,0 +1,12 @@
+from .certificate import RigorousCertificate as RigorousCertificate
+from .certificate import certify as certify
+from .certificate import companions as companions
+from .enclosure import Enclosure as Enclosure
+from .enclosure import Interval as Interval
+from .theorem import Numbers as Numbers
+from .theorem import Proof as Proof
+from .theorem import RigorousBlock as RigorousBlock
+from .theorem import prove as prove
+from .verify import Checked as Checked
+from .verify import RefutedError as RefutedError
+from .verify import verify as verify

@@ -1,0 +1,140 @@
+"""The certificate file: its format, its hash, its words. Shared by the maker and by the checker, and free of mathematics.
+
+JSON, closed with a SHA-256 of its own content. A number that is part of the proof is written as a hexadecimal floating-point
+literal (`float.hex`), which is exact; `interval` is [lower end, upper end].
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FORMAT = "globalmin-certificate"
+VERSION = 1
+PACKAGES = ("globalmin", "numpy", "python-flint")
+
+THEOREMS = {
+    "kantorovich-block-descent": (
+        "Let J_* be the block's columns of the Jacobian J of the outputs, σ₀² ≤ λ_min(J_*J_*ᵀ) at θ₀, ρ₀ ≥ ‖f(θ₀) − y‖; on the "
+        "ball of radius R around θ₀ let ‖J_*(θ) − J_*(θ₀)‖ ≤ Λ_*‖θ − θ₀‖, let J have the Lipschitz constant Λ, and "
+        "β = ‖J(θ₀)‖ + ΛR. If c = 1 − η(β² + Λρ₀)/2 > 0, h = Λ_*ρ₀/(cσ₀²) < 1/2 and R_* = 2ρ₀/(c(σ₀ + σ_*)) ≤ R with "
+        "σ_* = σ₀√(1 − 2h), then gradient descent θ ← θ − ηJᵀ(f − y) has a path of length at most R_*, its residual shrinks at "
+        "least by the factor 1 − cησ_*² per step, and it converges to a point where f = y."
+    ),
+    "kantorovich-block-flow": (
+        "Let J_* be the block's columns of the Jacobian J of the outputs, σ₀² ≤ λ_min(J_*J_*ᵀ) at θ₀, ρ₀ ≥ ‖f(θ₀) − y‖, and on "
+        "the ball of radius R around θ₀ let ‖J_*(θ) − J_*(θ₀)‖ ≤ Λ_*‖θ − θ₀‖. If h = Λ_*ρ₀/σ₀² < 1/2 and "
+        "R_* = 2ρ₀/(σ₀ + σ_*) ≤ R with σ_* = σ₀√(1 − 2h), then gradient flow dθ/dt = −Jᵀ(f − y) has a path of length at most "
+        "R_*, its residual falls at least as exp(−σ_*²t), and it converges to a point where f = y."
+    ),
+}
+"""Each theorem by its id, in words; docs/theory/kantorovich.md has the proofs."""
+
+MEANINGS = {
+    "rho_0": "‖f(X) − y‖, the norm of the residual",
+    "lambda_min_all": "λ_min of the Gram matrix J Jᵀ of all trained parameters",
+    "lambda_max": "λ_max of J Jᵀ, ‖J‖²",
+    "data_norm": "‖X‖, operator norm",
+    "data_max": "the largest norm of a row of X",
+    "fourth_moment": "χ = λ_max((XXᵀ)∘(XXᵀ))^{1/2}",
+    "readout_max": "max |a_r|",
+}
+"""Each quantity in words."""
+
+
+def hex_of(value: float) -> str:
+    """The double, exactly."""
+    return float(value).hex()
+
+
+def from_hex(name: str, text: Any) -> float:
+    """The finite double that `hex_of` wrote, or `ValueError`."""
+    try:
+        value = float.fromhex(text)
+    except (TypeError, ValueError, OverflowError):
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"certificate: a hexadecimal number expected at {name}, {text!r} came; the file is damaged")
+    return value
+
+
+def fingerprint(array: np.ndarray) -> dict[str, Any]:
+    """SHA-256 of an array's bytes as little-endian doubles in C order, with shape and dtype; shorter floats become doubles."""
+    plain = np.ascontiguousarray(array, "<f8")
+    digest = hashlib.sha256(plain.tobytes()).hexdigest()
+    return {"sha256": digest, "shape": list(plain.shape), "dtype": "float64"}
+
+
+def digest_of(content: Mapping[str, Any]) -> str:
+    """SHA-256 of the canonical JSON of everything but the field `sha256`."""
+    rest = {k: v for k, v in content.items() if k != "sha256"}
+    text = json.dumps(rest, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """The versions of what made the file."""
+    return {package: importlib.metadata.version(package) for package in PACKAGES}
+
+
+def conclusion_of(theorem: str, step_size: float | None, radius: float, rate: float) -> str:
+    """What is proven, in words; numbers rounded for reading, the exact ones stand beside it."""
+    if theorem.endswith("flow"):
+        return (
+            f"from exactly these weights gradient flow reaches zero training loss; the residual falls at least by the factor "
+            f"{rate:.10g} per unit of time, and the limit lies within {radius:.6g} of these weights"
+        )
+    return (
+        f"from exactly these weights gradient descent with step size {step_size:.6g} reaches zero training loss; the residual "
+        f"falls at least by the factor {rate:.10g} per step, and the limit lies within {radius:.6g} of these weights"
+    )
+
+
+def write(path: str | Path, content: Mapping[str, Any]) -> None:
+    """Write the content with its hash. **Raises:** `OSError` if the file cannot be written."""
+    full = {**content, "sha256": digest_of(content)}
+    Path(path).write_text(json.dumps(full, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """The content of a certificate file whose hash and version are right.
+
+    **Raises:** `FileNotFoundError`; `ValueError`, one line, for a file that is no certificate, was changed, or has a version
+    that this program does not know.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: a certificate file expected, there is none; check the path")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"{path.name}: a certificate file (JSON) expected, it cannot be read ({error})") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ValueError(f"{path.name}: a certificate file of `globalmin certify --rigorous` expected, another file came")
+    if content.get("format_version") != VERSION:
+        raise ValueError(
+            f"{path.name}: format version {VERSION} expected, {content.get('format_version')!r} came; "
+            "use the version of globalmin that wrote it"
+        )
+    if content.get("sha256") != digest_of(content):
+        raise ValueError(f"{path.name}: the file was changed after it was written (its own hash does not fit); certify again")
+    return content
+
+
+def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file, never with pickle. **Raises:** `FileNotFoundError`, `ValueError`."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: an .npz file expected, there is none; check the path")
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            if not isinstance(stored, np.lib.npyio.NpzFile):
+                raise ValueError("another file came")
+            return {name: stored[name] for name in stored.files}
+    except Exception as error:  # zipfile, zlib and NumPy raise a dozen types for damaged archives
+        raise ValueError(f"{path.name}: a readable .npz file expected, it is damaged or another file ({error})") from error

@@ -1,0 +1,200 @@
+r"""Extreme eigenvalues of an enclosed symmetric matrix, from below and from above, proven.
+
+Let A = M + E with the midpoints M symmetric and |E| ≤ rad entrywise. Weyl: every eigenvalue of A is within ‖E‖ ≤ ‖rad‖_∞ (the
+largest row sum) of M's. For M itself:
+
+**Up to `EIGEN_LIMIT` rows: approximate eigenvectors in Arb.** Take any matrix Q of doubles (LAPACK's eigenvectors) and compute
+T = QᵀMQ and N = QᵀQ in balls. With δ ≥ ‖N − I‖_∞ < 1, Q is regular, (1 − δ) ≤ yᵀNy/yᵀy ≤ (1 + δ), and x = Qy runs over all
+vectors, so that λ_min(M) = min_y yᵀTy / yᵀNy is at least t/(1 + δ) where Gershgorin's t = min_i (T_ii − Σ_j|T_ij|) ≥ 0, and at
+least t/(1 − δ) where t < 0 (Ostrowski's theorem on congruences, quantified). λ_max in the same way.
+
+**Beyond: Cholesky in floating point** (Rump, BIT 46 (2006) 433-452). If Cholesky of a symmetric matrix B of doubles runs to its
+end, its factor has RᵀR = B + Δ with |Δ_ij| ≤ γ_{n+2} Σ_k|r_ki r_kj| (any order of summation; one rounding more than Demmel's
+bound where a triangular solve multiplies by a reciprocal), hence Σ_k r_ki² ≤ b_ii/(1 − γ_{n+2}) and by Cauchy-Schwarz
+|Δ_ij| ≤ α √(b_ii b_jj), α = γ_{n+2}/(1 − γ_{n+2}). The norm of the matrix (√(b_ii b_jj)) is tr B, so ‖Δ‖ ≤ α tr B (plus
+underflow, below 4n(2n + max b_ii) 2^{-1074}), and as RᵀR is positive semidefinite, λ_min(B) ≥ −‖Δ‖. With B = fl(M − sI), whose diagonal is
+off by u|b_ii|: λ_min(M) ≥ s − u max|b_ii| − ‖Δ‖. For λ_max, −M.
+
+The other end of each interval is a Rayleigh quotient, which no eigenvector has to be exact for.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+
+from .enclosure import TINY, UNIT, Enclosure, Interval, UnboundedError, gamma, grow
+from .flint import PRECISION, down, precision, up
+
+EIGEN_LIMIT = 300
+"""Rows up to which the eigenvalues are bounded through Arb; beyond, the Cholesky factorisation serves."""
+
+
+def extreme_eigenvalues(matrix: Enclosure) -> tuple[Interval, Interval]:
+    """Intervals that contain λ_min and λ_max of every symmetric matrix inside the enclosure.
+
+    The lower triangle is read. **Raises:** `UnboundedError` for entries that are not finite.
+    """
+    mid, rad = _mirrored(matrix.mid), _mirrored(matrix.rad)
+    if not (np.isfinite(mid).all() and np.isfinite(rad).all()):
+        raise UnboundedError("a matrix left the range of double precision: rescale the data or the weights")
+    exponent = int(np.frexp(np.abs(mid).max(initial=0.0))[1])
+    exponent = max(min(exponent, 1000), -1000)
+    scaled = np.ldexp(mid, -exponent)
+    lost = np.where(np.ldexp(scaled, exponent) == mid, 0.0, TINY)  # an entry that underflowed when it was scaled
+    spread = np.ldexp(rad, -exponent) + lost + TINY
+    weyl = float(grow(spread.sum(axis=1), len(mid)).max(initial=0.0))
+    low, high = (_by_eigenvectors if len(mid) <= EIGEN_LIMIT else _by_cholesky)(scaled)
+    # The ends that no theorem uses are Rayleigh quotients: slack, so that other eigenvectors confirm them too.
+    slack = 16 * len(mid) * UNIT * max(abs(high.upper), abs(low.lower))
+    low, high = Interval(low.lower, low.upper + slack), Interval(high.lower - slack, high.upper)
+    return _restored(low, weyl, exponent), _restored(high, weyl, exponent)
+
+
+def lambda_min(matrix: Enclosure) -> Interval:
+    """λ_min of every symmetric matrix inside."""
+    return extreme_eigenvalues(matrix)[0]
+
+
+def lambda_max(matrix: Enclosure) -> Interval:
+    """λ_max of every symmetric matrix inside."""
+    return extreme_eigenvalues(matrix)[1]
+
+
+def operator_norm(matrix: Enclosure) -> Interval:
+    """‖A‖ of every matrix inside, from λ_max of the Gram matrix of the shorter side."""
+    # A power of two brings the entries near 1: the Gram matrix neither overflows nor vanishes.
+    top = float(matrix.magnitude().max(initial=0.0))
+    if top == 0.0:
+        return Interval(0.0, 0.0)
+    if not math.isfinite(top):
+        raise UnboundedError("a matrix left the range of double precision: rescale the data or the weights")
+    exponent = max(min(math.frexp(top)[1], 1000), -1000)
+    scale = Enclosure.exact(math.ldexp(1.0, -exponent))
+    small = scale * (matrix if matrix.mid.shape[0] <= matrix.mid.shape[1] else matrix.T)
+    return root(lambda_max(small @ small.T)).ldexp(exponent)
+
+
+def symmetric_part_max(matrix: Enclosure) -> Interval:
+    """λ_max((A + Aᵀ)/2) of every matrix inside."""
+    return lambda_max((matrix + matrix.T) * Enclosure.exact(0.5))
+
+
+class Root(Interval):
+    """An interval that can be scaled by a power of two."""
+
+    def ldexp(self, exponent: int) -> Interval:
+        """2^exponent times the interval, one unit outward."""
+        low, high = math.ldexp(self.lower, exponent), math.ldexp(self.upper, exponent)
+        return Interval(max(math.nextafter(low, -math.inf), 0.0), math.nextafter(high, math.inf))
+
+
+def root(interval: Interval) -> Root:
+    """√ of an interval; what lies below 0 is cut off."""
+    low, high = math.sqrt(max(interval.lower, 0.0)), math.sqrt(max(interval.upper, 0.0))
+    return Root(max(math.nextafter(low, -math.inf), 0.0), math.nextafter(high, math.inf))
+
+
+def _mirrored(a: np.ndarray) -> np.ndarray:
+    lower = np.tril(a)
+    return lower + np.tril(lower, -1).T
+
+
+def _restored(interval: Interval, weyl: float, exponent: int) -> Interval:
+    low = math.nextafter(interval.lower - weyl, -math.inf)
+    high = math.nextafter(interval.upper + weyl, math.inf)
+    return Interval(
+        math.nextafter(math.ldexp(low, exponent), -math.inf), math.nextafter(math.ldexp(high, exponent), math.inf)
+    )
+
+
+def _by_eigenvectors(a: np.ndarray) -> tuple[Interval, Interval]:
+    _, vectors = scipy.linalg.eigh(a, check_finite=False, driver="evd")
+    n = len(a)
+    with precision(PRECISION) as flint:
+        q = _exactly(flint, vectors)
+        transposed = q.transpose()
+        t = (transposed * (_exactly(flint, a) * q)).tolist()
+        gram = (transposed * q).tolist()
+        low, high = _gershgorin(t)
+        for i in range(n):
+            gram[i][i] -= 1
+        delta = _least(flint, [-sum((abs(v) for v in row), flint.arb(0)) for row in gram])
+        if not delta > -1:
+            raise UnboundedError("the approximate eigenvectors are not independent: the matrix is too badly scaled")
+        # −delta ≥ ‖N − I‖_∞; of the two quotients by 1 ± δ the worse one serves for either sign.
+        low_bound = _least(flint, [low / (1 - delta), low / (1 + delta)])
+        high_bound = -_least(flint, [-high / (1 - delta), -high / (1 + delta)])
+        quotients = [t[i][i] / (gram[i][i] + 1) for i in range(n)]
+        least = up(_least(flint, quotients))
+        most = down(-_least(flint, [-v for v in quotients]))
+        return Interval(down(low_bound), max(least, down(low_bound))), Interval(min(most, up(high_bound)), up(high_bound))
+
+
+def _gershgorin(rows: list[list[Any]]) -> tuple[Any, Any]:
+    """Balls at or below every eigenvalue's disc, and at or above."""
+    low = high = None
+    for i, row in enumerate(rows):
+        reach = sum((abs(v) for j, v in enumerate(row) if j != i), row[i] * 0)
+        below, above = (row[i] - reach).lower(), (row[i] + reach).upper()
+        low = below if low is None or below < low else low
+        high = above if high is None or above > high else high
+    return low, high
+
+
+def _least(flint: Any, balls: list[Any]) -> Any:
+    """The smallest of the lower ends."""
+    found = balls[0].lower()
+    for ball in balls[1:]:
+        below = ball.lower()
+        found = below if below < found else found
+    return found
+
+
+def _by_cholesky(a: np.ndarray) -> tuple[Interval, Interval]:
+    n = len(a)
+    ends = [(0, 0), (n - 1, n - 1)]
+    found = []
+    for (first, last), sign in zip(ends, (1.0, -1.0), strict=True):
+        _, vector = scipy.linalg.eigh(a, subset_by_index=(first, last), check_finite=False, driver="evr")
+        v = Enclosure.exact(vector[:, 0])
+        top, bottom = (v @ (Enclosure.exact(a) @ v)), v @ v
+        quotient = _quotient(top, bottom)
+        bound = _below(sign * a, quotient.upper if sign > 0 else -quotient.lower)
+        if sign > 0:
+            found.append(Interval(bound, max(quotient.upper, bound)))
+        else:
+            found.append(Interval(min(quotient.lower, -bound), -bound))
+    return found[0], found[1]
+
+
+def _quotient(top: Enclosure, bottom: Enclosure) -> Interval:
+    with precision(PRECISION) as flint:
+        return Interval.of(
+            flint.arb(float(top.mid), float(top.rad)) / flint.arb(float(bottom.mid), float(bottom.rad))
+        )
+
+
+def _below(a: np.ndarray, guess: float) -> float:
+    """A lower bound of λ_min(a), near `guess`: the largest shift of a geometric row at which Cholesky runs to its end."""
+    n, diagonal = len(a), np.diag_indices(len(a))
+    trace = float(np.abs(a[diagonal]).sum())
+    step = 4 * UNIT * (trace + n * abs(guess)) / math.sqrt(n) + TINY
+    for _ in range(60):
+        shift = guess - step
+        b = a.copy()
+        b[diagonal] -= shift
+        factor, info = scipy.linalg.lapack.dpotrf(b, lower=1, clean=0, overwrite_a=0)
+        if info == 0 and np.isfinite(factor[diagonal]).all():
+            heights = b[diagonal]
+            alpha = gamma(n + 2) * (1 + 2 * gamma(n + 2))
+            off = alpha * float(grow(heights.sum(), n)) + UNIT * float(np.abs(heights).max())
+            off += 4 * n * (2 * n + float(heights.max())) * TINY
+            return math.nextafter(shift - float(grow(np.asarray(off), 4)), -math.inf)
+        step *= 4
+    raise UnboundedError("no shift makes the matrix positive definite in floating point: rescale the data")
+
+
+def _exactly(flint: Any, a: np.ndarray) -> Any:
+    return flint.arb_mat(*a.shape, a.ravel().tolist())

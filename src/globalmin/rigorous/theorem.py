@@ -1,0 +1,162 @@
+r"""Theorem K of docs/theory/kantorovich.md decided in ball arithmetic, from intervals of its numbers.
+
+With λ = σ₀² ≤ λ_min(J_*J_*ᵀ), ρ₀ ≤ ρ, β = ‖J(θ₀)‖ + ΛR and c = 1 − η(β² + Λρ)/2 (flow: c = 1), all of
+
+    c > 0,   h = Λ_*ρ/(cλ) < 1/2,   R_* = 2ρ/(c(σ₀ + σ_*)) ≤ R,   σ_* = √(λ − 2Λ_*ρ/c)
+
+are shown for the worst ends of the intervals and for a radius R that is part of the result. Nothing depends on how R was found.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any, Literal
+
+from .enclosure import Interval, UnboundedError
+from .flint import PRECISION, down, precision, up
+
+Verdict = Literal["HOLDS", "FAILS", "UNDECIDED"]
+Method = Literal["descent", "flow"]
+Bound = Callable[[Any], Any]
+"""From the radius R, an Arb ball, to a ball that is at least the Lipschitz constant on the ball of that radius; `None` where
+nothing is proven there."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RigorousBlock:
+    """Some of the parameters, with λ_min of their share of the Gram matrix and the Lipschitz constant of their Jacobian."""
+
+    key: str  # as it stands in the file; `lambda_min_<key>` is its eigenvalue among the quantities
+    lipschitz: Bound
+
+    @property
+    def eigenvalue(self) -> str:
+        """The key of λ_min."""
+        return f"lambda_min_{self.key}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+    """What a system contributes: proven intervals, and the Lipschitz constants that follow from them.
+
+    `quantities` has `rho_0`, `lambda_min_<block>` and, for descent, `lambda_max` (‖J‖²), and whatever else the constants
+    rest on. `lipschitz` is Λ of the whole Jacobian, `None` where none is proven; `missing` says why, in words.
+    `witness` gives, for a radius, the numbers with which another program can check the constants without a search.
+    """
+
+    quantities: dict[str, Interval]
+    blocks: tuple[RigorousBlock, ...]
+    lipschitz: Bound | None
+    options: dict[str, Any]
+    missing: str = ""
+    witness: Callable[[Any], dict[str, list[float]]] = lambda radius: {}
+
+
+def claimed(quantities: dict[str, Interval]) -> dict[str, Interval]:
+    """The intervals as the file will state them: one unit wider at either end.
+
+    Where an end is exact, a ball of another precision around the same number then still lies inside.
+    """
+    return {
+        k: Interval(math.nextafter(v.lower, -math.inf) if v.lower else 0.0, math.nextafter(v.upper, math.inf))
+        for k, v in quantities.items()
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class Proof:
+    """The theorem's verdict on the numbers, with every number that it used; `None` where one does not exist."""
+
+    verdict: Verdict
+    reason: str
+    method: Method
+    step_size: float | None
+    block: str | None
+    ball: float | None  # R
+    conditions: dict[str, Interval]
+    radius: float | None  # R_*, from above
+    sigma_star: float | None  # from below
+    rate: float | None  # of the residual, per step or per unit of time, from above
+    witness: dict[str, list[float]]
+
+
+def prove(numbers: Numbers, method: Method, step_size: float | None) -> Proof:
+    """Decide the theorem at these numbers.
+
+    **Arguments:** `step_size`: η, a positive double that is taken as it is; `None` for the flow.
+
+    **Returns:** HOLDS only where every inequality is proven; FAILS where they are not met for the best ends of ρ₀, σ₀ and
+    ‖J‖ either (with the same Λ); UNDECIDED in between. The proof of the block with the smallest h.
+    """
+    if method == "descent" and (step_size is None or not (step_size > 0 and math.isfinite(step_size))):
+        raise ValueError(f"step_size: a positive number expected, {step_size} came")
+    eta = step_size if method == "descent" else None
+    if not numbers.blocks or (method == "descent" and numbers.lipschitz is None):
+        reason = numbers.missing or "no proven bound on the change of the Jacobian"
+        return Proof("FAILS", reason, method, eta, None, None, {}, None, None, None, {})
+    with precision(PRECISION) as flint:
+        found = [_search(flint, numbers, block, eta, worst=True) for block in numbers.blocks]
+        proven = [f for f in found if f.verdict == "HOLDS"]
+        if proven:
+            best = min(proven, key=lambda f: f.conditions["h"].upper)
+            return dataclasses.replace(best, witness=numbers.witness(flint.arb(best.ball)))
+        hopeful = any(_search(flint, numbers, block, eta, worst=False).verdict == "HOLDS" for block in numbers.blocks)
+        best = min(found, key=lambda f: f.conditions["h"].upper if "h" in f.conditions else math.inf)
+        words = f"not proven: {best.reason}; it may hold, the error bounds are too wide to tell" if hopeful else best.reason
+        return dataclasses.replace(best, verdict="UNDECIDED" if hopeful else "FAILS", reason=words)
+
+
+def _search(flint: Any, numbers: Numbers, block: RigorousBlock, eta: float | None, *, worst: bool) -> Proof:
+    """Raise R from ρ/σ₀, below which none serves, until R_*(R) ≤ R. The constants grow with R: a failure is one for good."""
+    rho, eigenvalue = numbers.quantities["rho_0"], numbers.quantities[block.eigenvalue]
+    r = flint.arb(rho.upper if worst else rho.lower)
+    lam = flint.arb(eigenvalue.lower if worst else eigenvalue.upper)
+    top = numbers.quantities.get("lambda_max")
+    norm = None if top is None else flint.arb(top.upper if worst else max(top.lower, 0.0)).sqrt()
+    method: Method = "flow" if eta is None else "descent"
+    conditions: dict[str, Interval] = {}
+
+    def silent(reason: str) -> Proof:
+        return Proof("FAILS", reason, method, eta, block.key, None, conditions, None, None, None, {})
+
+    if not lam > 0:
+        return silent("the Gram matrix is not shown positive definite (σ₀ = 0 within its error)")
+    sigma = lam.sqrt()
+    radius = up(r / sigma)
+    for k in range(60):
+        if not math.isfinite(radius):
+            return silent("the ball's radius left the range of double precision")
+        ball, c = flint.arb(radius), flint.arb(1)
+        slope = block.lipschitz(ball)
+        if slope is None:
+            return silent("on the ball that the residual asks for, nothing bounds the change of the Jacobian")
+        conditions = {"lipschitz_block": Interval(0.0, up(slope))}
+        if eta is not None:
+            assert numbers.lipschitz is not None
+            assert norm is not None
+            whole = numbers.lipschitz(ball)
+            if whole is None:
+                return silent("on the ball that the residual asks for, nothing bounds the change of the Jacobian")
+            beta = norm + whole * ball
+            c = 1 - flint.arb(eta) * (beta * beta + whole * r) / 2
+            conditions |= {"lipschitz": Interval(0.0, up(whole)), "beta": Interval(0.0, up(beta))}
+            if not c > 0:
+                return silent(f"the step size {eta:.4g} is too large for the curvature on the ball (c ≤ 0)")
+        h = slope * r / (c * lam)
+        try:
+            conditions |= {"c": Interval(down(c), 1.0), "h": Interval(0.0, up(h))}
+        except UnboundedError:
+            return silent("h left the range of double precision")
+        if not h < flint.arb(0.5):
+            return silent(f"h = {float(h):.6g} where less than 1/2 is needed: missed by a factor of {float(2 * h):.6g}")
+        star = (lam - 2 * slope * r / c).sqrt()
+        found = 2 * r / (c * (sigma + star))
+        if not star > 0:
+            return silent("σ_* is not shown positive")
+        if found <= ball:
+            rate = (-star * star).exp() if eta is None else 1 - c * flint.arb(eta) * star * star
+            return Proof(
+                "HOLDS", "", method, eta, block.key, radius, conditions, up(found), down(star), up(rate), {}
+            )  # fmt: skip
+        radius = up(found * (1 + flint.arb(min(1e-10 * 4**k, 1e-2))))
+    return silent("no radius was found on which the constants and the path agree")

@@ -1,0 +1,100 @@
+"""`globalmin verify`: a certificate file against weights and data, by a program that shares no mathematics with the maker."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import file
+from ..flint import precision
+from .balls import BITS, Balls
+from .claims import Claims, RefutedError
+from .constants import Constants
+from .theorem import check_theorem
+from .two_layer import check_two_layer
+
+CHECKERS: dict[str, Callable[..., Constants]] = {"two-layer": check_two_layer}
+
+
+@dataclasses.dataclass(frozen=True)
+class Checked:
+    """A certificate that was confirmed: what it says, and how it was checked."""
+
+    statement: str
+    theorem: str
+    hypotheses: tuple[str, ...]
+    arithmetic: str
+    versions: dict[str, str]
+
+
+def verify(path: str | Path, weights: str | Path, data: str | Path) -> Checked:
+    """Re-prove a certificate file from the weights and the data alone.
+
+    **Arguments:** `weights`: an .npz of the arrays by their names in the model; `data`: an .npz with X and y as the certificate was
+    made from (rows preprocessed).
+
+    **Raises:** `ValueError`, one line, for a file that was changed or that is not about these weights or data, and
+    (`RefutedError`) for a claim that is not confirmed; `FileNotFoundError`; `ImportError` without python-flint.
+
+    **Source:** docs/theory/rigorous.md.
+    """
+    content = file.read(path)
+    try:
+        return _verify(Path(path).name, content, file.read_arrays(weights), file.read_arrays(data))
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ValueError(f"{Path(path).name}: a whole certificate expected, {error!r} while reading it; it is damaged") from error
+
+
+def _verify(name: str, content: dict[str, Any], weights: dict[str, np.ndarray], data: dict[str, np.ndarray]) -> Checked:
+    system = content["system"]
+    if system["name"] not in CHECKERS:
+        raise ValueError(f"{name}: a system of {', '.join(CHECKERS)} expected, {system['name']!r} came")
+    data = {{"x": "X"}.get(k, k): v for k, v in data.items()}
+    _match("weights", content["weights"], weights)
+    _match("data", content["data"], data)
+    x, y = (np.asarray(data[k], np.float64) for k in ("X", "y"))
+    arrays = {k: np.asarray(weights[k], np.float64) for k in content["weights"]}
+    if x.ndim != 2 or y.shape != (len(x),) or [len(x), x.shape[1]] != [system["n"], system["d"]]:
+        raise ValueError(f"{name}: {system['n']} x {system['d']} inputs expected, shape {x.shape} came; the file is damaged")
+    if not all(np.isfinite(a).all() for a in (x, y, *arrays.values())):
+        raise ValueError(f"{name}: finite weights and data expected, NaN or infinity came")
+    with precision(BITS) as flint:
+        balls = Balls(flint)
+        claims = Claims(content, balls)
+        witness = {k: [file.from_hex(k, v) for v in values] for k, values in content["witness"].items()}
+        options = {**system["options"], "witness": witness, "block": content["block"]}
+        constants = CHECKERS[system["name"]](claims, options, arrays, x, y)
+        unknown = claims.names - claims.confirmed
+        if unknown:
+            raise RefutedError(f"{name}: hypotheses that this program does not know: {', '.join(sorted(unknown))}")
+        for key, entry in content["hypotheses"].items():
+            if entry["meaning"] != file.MEANINGS.get(key):
+                raise RefutedError(f"{name}: the words of hypothesis {key} were changed")
+        check_theorem(content, claims, constants)
+    arithmetic = f"ball arithmetic of {BITS} bits"
+    if balls.used_doubles:
+        arithmetic += ", the largest products in double precision with their own error bounds"
+    return Checked(
+        content["conclusion"]["statement"],
+        content["theorem"]["id"],
+        tuple(sorted(claims.confirmed)),
+        arithmetic,
+        dict(content["versions"]),
+    )
+
+
+def _match(what: str, expected: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    for name, stated in expected.items():
+        if name not in arrays:
+            raise ValueError(f"{what}: the array {name!r} expected as in the certificate, it is not in the file")
+        if arrays[name].dtype.kind not in "fiu":
+            raise ValueError(f"{what}: numbers expected in {name!r}, {arrays[name].dtype} came")
+        found = file.fingerprint(arrays[name])
+        if found != stated:
+            reason = f"shape {found['shape']}" if found["shape"] != stated["shape"] else "other numbers"
+            raise ValueError(
+                f"{what}: the certificate is not about this {name!r} ({reason} came; SHA-256 {found['sha256'][:12]}, "
+                f"{str(stated['sha256'])[:12]} expected); give the {what} it was made from"
+            )
