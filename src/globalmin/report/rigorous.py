@@ -29,7 +29,11 @@ def print_rigorous(rigorous: Mapping[str, Any], console: Any = None) -> None:
         table.add_row(_LABELS.get(name, name), f"[{low:.12g}, {high:.12g}]".replace("[", r"\["))
     for name, (low, high) in rigorous["conditions"].items():
         table.add_row(_LABELS.get(name, name), f"≥ {low:.12g}" if name == "c" else f"≤ {high:.12g}")
-    for label, name, sign in (("R_*", "radius", "≤"), ("σ_*", "sigma_star", "≥"), ("factor of the residual", "rate", "≤")):
+    for label, name, sign in (
+        ("R_*", "radius", "≤"),
+        ("σ_*", "sigma_star", "≥"),
+        ("factor of the residual", "rate", "≤"),
+    ):
         if rigorous[name] is not None:
             table.add_row(label, f"{sign} {rigorous[name]:.12g}")
     console.print(table)

@@ -23,7 +23,7 @@ MAKERS: dict[str, Callable[[Iterate], Numbers]] = {
 }
 """What computes a system's numbers, by the system's name."""
 
-SHRINK = (1.0, 1 - 1e-9, 1 - 1e-6, 1 - 1e-3, 0.99, 0.9, 0.5)
+SHRINK = (1 - 1e-9, 1 - 1e-6, 1 - 1e-3, 0.99, 0.9, 0.5)
 """Factors tried on a step size that may be lowered."""
 
 
@@ -77,7 +77,9 @@ class RigorousCertificate:
         """The content of the file, without its hash. **Raises:** `ValueError` unless everything is proven."""
         p = self.proof
         if not self.holds or p.radius is None or p.rate is None or p.sigma_star is None or p.ball is None:
-            raise ValueError(f"certificate: nothing is proven, so that there is no certificate to write; {self.sentence()}")
+            raise ValueError(
+                f"certificate: nothing is proven, so that there is no certificate to write; {self.sentence()}"
+            )
         return {
             "format": file.FORMAT,
             "format_version": file.VERSION,
@@ -151,11 +153,12 @@ def certify(
         with np.errstate(over="ignore", invalid="ignore", under="ignore", divide="ignore"):
             numbers = MAKERS[system.name](iterate)
             quantities, options = numbers.quantities, numbers.options
-            factors = SHRINK if may_shrink and step_size is not None else (1.0,)
-            for factor in factors:
-                proof = prove(numbers, method, None if step_size is None else factor * step_size)
-                if proof.verdict == "HOLDS":
-                    break
+            proof = prove(numbers, method, step_size)
+            if step_size is not None and may_shrink:
+                for factor in SHRINK:
+                    if proof.verdict == "HOLDS":
+                        break
+                    proof = prove(numbers, method, factor * step_size)
     except (UnboundedError, UnsolvedError) as error:
         proof = Proof("UNDECIDED", f"not proven: {error}", method, step_size, None, None, {}, None, None, None, {})
     return RigorousCertificate(system.name, proof, quantities, options, weights, x, y)

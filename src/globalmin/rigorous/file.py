@@ -115,14 +115,18 @@ def read(path: str | Path) -> dict[str, Any]:
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{path.name}: a certificate file (JSON) expected, it cannot be read ({error})") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ValueError(f"{path.name}: a certificate file of `globalmin certify --rigorous` expected, another file came")
+        raise ValueError(
+            f"{path.name}: a certificate file of `globalmin certify --rigorous` expected, another file came"
+        )
     if content.get("format_version") != VERSION:
         raise ValueError(
             f"{path.name}: format version {VERSION} expected, {content.get('format_version')!r} came; "
             "use the version of globalmin that wrote it"
         )
     if content.get("sha256") != digest_of(content):
-        raise ValueError(f"{path.name}: the file was changed after it was written (its own hash does not fit); certify again")
+        raise ValueError(
+            f"{path.name}: the file was changed after it was written (its own hash does not fit); certify again"
+        )
     return content
 
 
@@ -137,4 +141,6 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
                 raise ValueError("another file came")
             return {name: stored[name] for name in stored.files}
     except Exception as error:  # zipfile, zlib and NumPy raise a dozen types for damaged archives
-        raise ValueError(f"{path.name}: a readable .npz file expected, it is damaged or another file ({error})") from error
+        raise ValueError(
+            f"{path.name}: a readable .npz file expected, it is damaged or another file ({error})"
+        ) from error

@@ -12,8 +12,8 @@ least t/(1 − δ) where t < 0 (Ostrowski's theorem on congruences, quantified).
 end, its factor has RᵀR = B + Δ with |Δ_ij| ≤ γ_{n+2} Σ_k|r_ki r_kj| (any order of summation; one rounding more than Demmel's
 bound where a triangular solve multiplies by a reciprocal), hence Σ_k r_ki² ≤ b_ii/(1 − γ_{n+2}) and by Cauchy-Schwarz
 |Δ_ij| ≤ α √(b_ii b_jj), α = γ_{n+2}/(1 − γ_{n+2}). The norm of the matrix (√(b_ii b_jj)) is tr B, so ‖Δ‖ ≤ α tr B (plus
-underflow, below 4n(2n + max b_ii) 2^{-1074}), and as RᵀR is positive semidefinite, λ_min(B) ≥ −‖Δ‖. With B = fl(M − sI), whose diagonal is
-off by u|b_ii|: λ_min(M) ≥ s − u max|b_ii| − ‖Δ‖. For λ_max, −M.
+underflow, below 4n(2n + max b_ii) 2^{-1074}), and as RᵀR is positive semidefinite, λ_min(B) ≥ −‖Δ‖. With B = fl(M − sI), whose
+diagonal is off by u|b_ii|: λ_min(M) ≥ s − u max|b_ii| − ‖Δ‖. For λ_max, −M.
 
 The other end of each interval is a Rayleigh quotient, which no eigenvector has to be exact for.
 """
@@ -66,7 +66,7 @@ def operator_norm(matrix: Enclosure) -> Interval:
     """‖A‖ of every matrix inside, from λ_max of the Gram matrix of the shorter side."""
     # A power of two brings the entries near 1: the Gram matrix neither overflows nor vanishes.
     top = float(matrix.magnitude().max(initial=0.0))
-    if top == 0.0:
+    if not (matrix.mid.any() or matrix.rad.any()):
         return Interval(0.0, 0.0)
     if not math.isfinite(top):
         raise UnboundedError("a matrix left the range of double precision: rescale the data or the weights")
@@ -129,7 +129,9 @@ def _by_eigenvectors(a: np.ndarray) -> tuple[Interval, Interval]:
         quotients = [t[i][i] / (gram[i][i] + 1) for i in range(n)]
         least = up(_least(flint, quotients))
         most = down(-_least(flint, [-v for v in quotients]))
-        return Interval(down(low_bound), max(least, down(low_bound))), Interval(min(most, up(high_bound)), up(high_bound))
+        return Interval(down(low_bound), max(least, down(low_bound))), Interval(
+            min(most, up(high_bound)), up(high_bound)
+        )
 
 
 def _gershgorin(rows: list[list[Any]]) -> tuple[Any, Any]:
@@ -171,9 +173,7 @@ def _by_cholesky(a: np.ndarray) -> tuple[Interval, Interval]:
 
 def _quotient(top: Enclosure, bottom: Enclosure) -> Interval:
     with precision(PRECISION) as flint:
-        return Interval.of(
-            flint.arb(float(top.mid), float(top.rad)) / flint.arb(float(bottom.mid), float(bottom.rad))
-        )
+        return Interval.of(flint.arb(float(top.mid), float(top.rad)) / flint.arb(float(bottom.mid), float(bottom.rad)))
 
 
 def _below(a: np.ndarray, guess: float) -> float:
@@ -185,8 +185,11 @@ def _below(a: np.ndarray, guess: float) -> float:
         shift = guess - step
         b = a.copy()
         b[diagonal] -= shift
-        factor, info = scipy.linalg.lapack.dpotrf(b, lower=1, clean=0, overwrite_a=0)
-        if info == 0 and np.isfinite(factor[diagonal]).all():
+        try:
+            finished = bool(np.isfinite(np.linalg.cholesky(b)[diagonal]).all())
+        except np.linalg.LinAlgError:
+            finished = False
+        if finished:
             heights = b[diagonal]
             alpha = gamma(n + 2) * (1 + 2 * gamma(n + 2))
             off = alpha * float(grow(heights.sum(), n)) + UNIT * float(np.abs(heights).max())

@@ -17,6 +17,9 @@ from .flint import PRECISION, down, precision, up
 
 Verdict = Literal["HOLDS", "FAILS", "UNDECIDED"]
 Method = Literal["descent", "flow"]
+HOPE = 1e-9
+"""By how much the upper bounds of Λ are taken to be off at most, relatively, where FAILS is told from UNDECIDED."""
+
 Bound = Callable[[Any], Any]
 """From the radius R, an Arb ball, to a ball that is at least the Lipschitz constant on the ball of that radius; `None` where
 nothing is proven there."""
@@ -86,7 +89,7 @@ def prove(numbers: Numbers, method: Method, step_size: float | None) -> Proof:
     **Arguments:** `step_size`: η, a positive double that is taken as it is; `None` for the flow.
 
     **Returns:** HOLDS only where every inequality is proven; FAILS where they are not met for the best ends of ρ₀, σ₀ and
-    ‖J‖ either (with the same Λ); UNDECIDED in between. The proof of the block with the smallest h.
+    ‖J‖ either (and Λ smaller by `HOPE`); UNDECIDED in between. The proof of the block with the smallest h.
     """
     if method == "descent" and (step_size is None or not (step_size > 0 and math.isfinite(step_size))):
         raise ValueError(f"step_size: a positive number expected, {step_size} came")
@@ -102,61 +105,132 @@ def prove(numbers: Numbers, method: Method, step_size: float | None) -> Proof:
             return dataclasses.replace(best, witness=numbers.witness(flint.arb(best.ball)))
         hopeful = any(_search(flint, numbers, block, eta, worst=False).verdict == "HOLDS" for block in numbers.blocks)
         best = min(found, key=lambda f: f.conditions["h"].upper if "h" in f.conditions else math.inf)
-        words = f"not proven: {best.reason}; it may hold, the error bounds are too wide to tell" if hopeful else best.reason
-        return dataclasses.replace(best, verdict="UNDECIDED" if hopeful else "FAILS", reason=words)
+        words = (
+            f"not proven: {best.reason}; it may hold, the error bounds are too wide to tell" if hopeful else best.reason
+        )
+        silent = dataclasses.replace(best, ball=None, radius=None, sigma_star=None, rate=None)
+        return dataclasses.replace(silent, verdict="UNDECIDED" if hopeful else "FAILS", reason=words)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Attempt:
+    """The theorem on the ball of one radius R; `ratio` is R_*/R, `None` where an inequality before R_* ≤ R fails."""
+
+    ball: float
+    conditions: dict[str, Interval]
+    reason: str = ""
+    ratio: float | None = None
+    radius: float | None = None
+    sigma_star: float | None = None
+    rate: float | None = None
+    fits: bool = False  # R_* ≤ R, proven
 
 
 def _search(flint: Any, numbers: Numbers, block: RigorousBlock, eta: float | None, *, worst: bool) -> Proof:
-    """Raise R from ρ/σ₀, below which none serves, until R_*(R) ≤ R. The constants grow with R: a failure is one for good."""
+    """Find a radius for which the theorem is proven.
+
+    The constants grow with R, so that what fails at ρ/σ₀, below which no radius serves, fails for good. From there R follows
+    R_*(R); where that creeps (near the limit of the theorem the two solutions of R_*(R) = R meet) the smallest R_*/R is looked
+    for: R_* is convex in R for Λ that is, and then R_*/R has one minimum.
+    """
     rho, eigenvalue = numbers.quantities["rho_0"], numbers.quantities[block.eigenvalue]
     r = flint.arb(rho.upper if worst else rho.lower)
     lam = flint.arb(eigenvalue.lower if worst else eigenvalue.upper)
-    top = numbers.quantities.get("lambda_max")
-    norm = None if top is None else flint.arb(top.upper if worst else max(top.lower, 0.0)).sqrt()
     method: Method = "flow" if eta is None else "descent"
-    conditions: dict[str, Interval] = {}
 
-    def silent(reason: str) -> Proof:
-        return Proof("FAILS", reason, method, eta, block.key, None, conditions, None, None, None, {})
+    def closed(found: _Attempt) -> Proof:
+        verdict: Verdict = "HOLDS" if found.fits else "FAILS"
+        return Proof(
+            verdict, found.reason, method, eta, block.key, found.ball, found.conditions, found.radius, found.sigma_star,
+            found.rate, {},
+        )  # fmt: skip
+
+    def at(ball: float) -> _Attempt:
+        return _attempt(flint, numbers, block, eta, r, lam, ball, worst=worst)
 
     if not lam > 0:
-        return silent("the Gram matrix is not shown positive definite (σ₀ = 0 within its error)")
-    sigma = lam.sqrt()
-    radius = up(r / sigma)
-    for k in range(60):
-        if not math.isfinite(radius):
-            return silent("the ball's radius left the range of double precision")
-        ball, c = flint.arb(radius), flint.arb(1)
-        slope = block.lipschitz(ball)
-        if slope is None:
-            return silent("on the ball that the residual asks for, nothing bounds the change of the Jacobian")
-        conditions = {"lipschitz_block": Interval(0.0, up(slope))}
+        return closed(_Attempt(0.0, {}, "the Gram matrix is not shown positive definite (σ₀ = 0 within its error)"))
+    start = up(r / lam.sqrt())
+    first = found = at(start)
+    for k in range(30):
+        if found.fits or found.ratio is None:
+            break
+        found = at(found.ball * found.ratio * (1 + 1e-12 * 2**k))
+    if not found.fits and first.ratio is not None and math.isfinite(first.ratio):
+        found = _smallest_ratio(at, start, start * max(4.0 * first.ratio, 4.0))
+    for _ in range(3):  # R_* of a ball that fits is a ball that fits, and its constants are smaller
+        if found.fits and found.radius is not None:
+            smaller = at(found.radius)
+            found = smaller if smaller.fits else found
+    if found.fits or found.reason:
+        return closed(found)
+    return closed(dataclasses.replace(found, reason="no radius was found on which the constants and the path agree"))
+
+
+def _smallest_ratio(at: Callable[[float], _Attempt], low: float, high: float) -> _Attempt:
+    """Golden section for the smallest R_*/R, on the logarithm of R; the first ball that fits ends it."""
+    golden = (math.sqrt(5) - 1) / 2
+    a, b = math.log(low), math.log(high)
+    x, y = b - golden * (b - a), a + golden * (b - a)
+    left, right = at(math.exp(x)), at(math.exp(y))
+    best = left
+    for _ in range(60):
+        for found in (left, right):
+            if found.fits:
+                return found
+        best = left if left.ratio is not None or right.ratio is None else right
+        if right.ratio is None or (left.ratio is not None and left.ratio <= right.ratio):
+            b, y, right = y, x, left
+            x = b - golden * (b - a)
+            left = at(math.exp(x))
+        else:
+            a, x, left = x, y, right
+            y = a + golden * (b - a)
+            right = at(math.exp(y))
+    return best
+
+
+def _attempt(
+    flint: Any, numbers: Numbers, block: RigorousBlock, eta: float | None, r: Any, lam: Any, ball: float, *, worst: bool
+) -> _Attempt:
+    """Every inequality of the theorem on the ball of that radius, in balls; `r` and `lam` stand for ρ₀ and σ₀²."""
+    conditions: dict[str, Interval] = {}
+
+    def silent(reason: str) -> _Attempt:
+        return _Attempt(ball, conditions, reason)
+
+    if not math.isfinite(ball):
+        return silent("the ball's radius left the range of double precision")
+    unbounded = "on the ball that the residual asks for, nothing bounds the change of the Jacobian"
+    radius, c = flint.arb(ball), flint.arb(1)
+    slope = block.lipschitz(radius)
+    if slope is None:
+        return silent(unbounded)
+    slope = slope if worst else slope * (1 - HOPE)
+    try:
+        conditions["lipschitz_block"] = Interval(0.0, up(slope))
         if eta is not None:
             assert numbers.lipschitz is not None
-            assert norm is not None
-            whole = numbers.lipschitz(ball)
+            top = numbers.quantities["lambda_max"]
+            whole = numbers.lipschitz(radius)
             if whole is None:
-                return silent("on the ball that the residual asks for, nothing bounds the change of the Jacobian")
-            beta = norm + whole * ball
+                return silent(unbounded)
+            whole = whole if worst else whole * (1 - HOPE)
+            beta = flint.arb(top.upper if worst else max(top.lower, 0.0)).sqrt() + whole * radius
             c = 1 - flint.arb(eta) * (beta * beta + whole * r) / 2
             conditions |= {"lipschitz": Interval(0.0, up(whole)), "beta": Interval(0.0, up(beta))}
             if not c > 0:
                 return silent(f"the step size {eta:.4g} is too large for the curvature on the ball (c ≤ 0)")
         h = slope * r / (c * lam)
-        try:
-            conditions |= {"c": Interval(down(c), 1.0), "h": Interval(0.0, up(h))}
-        except UnboundedError:
-            return silent("h left the range of double precision")
+        conditions |= {"c": Interval(down(c), 1.0), "h": Interval(0.0, up(h))}
         if not h < flint.arb(0.5):
             return silent(f"h = {float(h):.6g} where less than 1/2 is needed: missed by a factor of {float(2 * h):.6g}")
         star = (lam - 2 * slope * r / c).sqrt()
-        found = 2 * r / (c * (sigma + star))
         if not star > 0:
             return silent("σ_* is not shown positive")
-        if found <= ball:
-            rate = (-star * star).exp() if eta is None else 1 - c * flint.arb(eta) * star * star
-            return Proof(
-                "HOLDS", "", method, eta, block.key, radius, conditions, up(found), down(star), up(rate), {}
-            )  # fmt: skip
-        radius = up(found * (1 + flint.arb(min(1e-10 * 4**k, 1e-2))))
-    return silent("no radius was found on which the constants and the path agree")
+        found = 2 * r / (c * (lam.sqrt() + star))
+        rate = (-star * star).exp() if eta is None else 1 - c * flint.arb(eta) * star * star
+        ratio = float(found / radius) if ball > 0 else 1.0
+        return _Attempt(ball, conditions, "", ratio, up(found), down(star), up(rate), bool(found <= radius))
+    except UnboundedError:
+        return silent("a number of the theorem left the range of double precision")

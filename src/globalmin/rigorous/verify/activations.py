@@ -25,7 +25,9 @@ class Phi:
             "identity": self._identity,
         }
         if name not in kinds:
-            raise ValueError(f"certificate: an activation of {', '.join(kinds)} expected, {name!r} came; the file is damaged")
+            raise ValueError(
+                f"certificate: an activation of {', '.join(kinds)} expected, {name!r} came; the file is damaged"
+            )
         self.slope01 = name in ("tanh", "softplus", "sigmoid", "elu", "relu", "identity")
         kinds[name]()
 
@@ -60,13 +62,14 @@ class Phi:
             return (1 + self._half(z)) / 2
 
         suprema = (arb(1), arb(1) / 4, 1 / arb(108).sqrt())
-        self._set(value, slope, lambda z: (1 - self._half(z) ** 2) / 4, suprema)
+        self._set(value, slope, lambda z: slope(z) * (1 - slope(z)), suprema)
 
     def _sigmoid(self) -> None:
         arb = self.arb
 
         def slope(z: Any) -> Any:
-            return (1 - self._half(z) ** 2) / 4
+            t = self._half(z)
+            return (1 - t * t) / 4  # not t ** 2, which is NaN for a ball around 0
 
         suprema = (arb(1) / 4, 1 / arb(108).sqrt(), arb(1) / 8)
         self._set(lambda z: (1 + self._half(z)) / 2, slope, lambda z: -slope(z) * self._half(z), suprema)

@@ -5,8 +5,9 @@ factorisation and its residual, not by an a-priori bound. If L is any matrix of 
 λ_min(A) ≥ s, since LLᵀ is positive semidefinite. Small matrices (and those where that is not sharp enough) are factored as LDLᵀ
 in balls: all pivots positive proves it for every matrix inside (Sylvester's law of inertia).
 
-A product of more than `LIMIT` multiplications would take Arb minutes; it is done in double precision with the error bound
-γ_k‖a_i‖‖b_j‖ of its rows and columns (Cauchy-Schwarz), and the report says so.
+A product of more than `LIMIT` multiplications would take Arb minutes. It is done in double precision without rounding: the
+operands are cut into slices of so few bits that sums of products of two slices are exact doubles (Ozaki, Ogita, Oishi and Rump,
+Numerical Algorithms 59, 2012); what is left out is bounded by Cauchy-Schwarz, and the report says so.
 """
 
 import math
@@ -20,6 +21,7 @@ BITS = 192
 LIMIT = 2 * 10**10
 SMALL = 64
 LARGEST_LDL = 320
+SLICES = 4
 
 
 class Balls:
@@ -59,36 +61,37 @@ class Balls:
         if a.nrows() * a.ncols() * b.ncols() <= LIMIT:
             return a * b
         self.used_doubles = True
-        (x, x_radius), (y, y_radius) = self.doubles(a), self.doubles(b)
-        k = x.shape[1]
-        # Four roundings for each norm and product of norms beside the k of the sum, and a factor 2 over u k for them all.
-        unit = 2.0**-52 * (k + 16)
-        x_norm = np.sqrt((np.abs(x) ** 2).sum(1)) * (1 + unit)
-        y_norm = np.sqrt((np.abs(y) ** 2).sum(0)) * (1 + unit)
-        dx = np.sqrt((x_radius**2).sum(1)) * (1 + unit)
-        dy = np.sqrt((y_radius**2).sum(0)) * (1 + unit)
-        error = (unit * np.outer(x_norm, y_norm) + np.outer(x_norm, dy) + np.outer(dx, y_norm + dy)) * (1 + unit)
-        error += k * 2.0**-1000
-        middle = x @ y
-        if not (np.isfinite(middle).all() and np.isfinite(error).all()):
+        (x, dx), (y, dy) = self.doubles(a), self.doubles(b)
+        left, right = _slices(x), [part.T for part in _slices(y.T)]
+        # Slices are exact, and so are the products of two that are kept: what is left out is bounded by its norms.
+        *left, x_rest = left
+        *right, y_rest = right
+        kept, error = [], np.zeros((len(x), y.shape[1]))
+        for i, part in enumerate(left):
+            for j, other in enumerate(right):
+                if i + j < SLICES:
+                    kept.append(part @ other)
+                else:
+                    error += np.outer(_norms(part, 1), _norms(other, 0))
+        error += np.outer(_norms(x_rest, 1) + _norms(dx, 1), _norms(y, 0) + _norms(dy, 0))
+        error += np.outer(_norms(x, 1), _norms(y_rest, 0) + _norms(dy, 0))
+        error = error * (1 + 2.0**-40) + 2.0**-1000
+        if not (np.isfinite(error).all() and all(np.isfinite(part).all() for part in kept)):
             raise ValueError("verify: a product left the range of double precision")
-        balls = [self.arb(m, e) for m, e in zip(middle.ravel().tolist(), error.ravel().tolist(), strict=True)]
-        return self.of(*middle.shape, balls)
+        total = self.of(a.nrows(), b.ncols(), [self.arb(0, e) for e in error.ravel().tolist()])
+        for part in kept:
+            total = total + self.exact(part)
+        return total
 
     def doubles(self, a: Any) -> tuple[np.ndarray, np.ndarray]:
         """Midpoints as doubles, and radii that cover the balls from there."""
         entries = a.entries()
-        middle = np.array([float(e.mid()) for e in entries])
-        radius = np.array(
-            [
-                math.nextafter(float((e - m).abs_upper()), math.inf)
-                for e, m in zip(entries, middle.tolist(), strict=True)
-            ]
-        )
-        return middle.reshape(a.nrows(), a.ncols()), np.nextafter(radius, math.inf).reshape(a.nrows(), a.ncols())
+        middle = self.middles(a)
+        off = [float((e - m).abs_upper()) for e, m in zip(entries, middle.ravel().tolist(), strict=True)]
+        return middle, np.nextafter(np.nextafter(np.array(off), np.inf), np.inf).reshape(middle.shape)
 
     def middles(self, a: Any) -> np.ndarray:
-        """Midpoints as doubles, for guesses only."""
+        """Midpoints as doubles."""
         return np.array([float(e.mid()) for e in a.entries()]).reshape(a.nrows(), a.ncols())
 
     def squares(self, entries: Any) -> Any:
@@ -97,7 +100,7 @@ class Balls:
 
     def norm(self, entries: Any) -> Any:
         """(Σ v²)^{1/2}."""
-        return self.squares(entries).sqrt()
+        return self.squares(entries).nonnegative_part().sqrt()
 
     def row_norms(self, a: Any) -> list[Any]:
         """Euclidean norms of the rows."""
@@ -117,12 +120,13 @@ class Balls:
             found[i, i] = found[i, i] - shift
         return found
 
-    def eigenvalues_at_least(self, a: Any, bound: float, sign: int = 1) -> bool:
+    def eigenvalues_at_least(self, a: Any, bound: Any, sign: int = 1) -> bool:
         """Whether every eigenvalue of sign·A is proven to be at least `bound`; A symmetric, its lower triangle counts."""
         n = a.nrows()
         claimed = self.shifted(a, self.arb(bound), sign)
         if n <= SMALL:
             return self._positive_pivots(claimed)
+        claimed = claimed * self._near_one(claimed)
         guess = self.middles(claimed)
         guess = np.tril(guess) + np.tril(guess, -1).T
         if not np.isfinite(guess).all():
@@ -154,12 +158,19 @@ class Balls:
     def rayleigh(self, a: Any, *, largest: bool) -> Any:
         """The quotient vᵀAv/vᵀv of an approximate extreme eigenvector: λ_min is at most it, λ_max at least."""
         n = a.nrows()
-        guess = self.middles(a)
+        guess = self.middles(a * self._near_one(a))
         guess = np.tril(guess) + np.tril(guess, -1).T
         at = n - 1 if largest else 0
         _, vectors = scipy.linalg.eigh(guess, subset_by_index=(at, at), check_finite=False)
         v = self.exact(vectors[:, 0])
         return (v.transpose() * (a * v))[0, 0] / (v.transpose() * v)[0, 0]
+
+    def _near_one(self, a: Any) -> Any:
+        """A power of two that brings the diagonal near 1, so that doubles can hold the matrix."""
+        top = self.largest([abs(a[i, i]) for i in range(a.nrows())])
+        if not (top > 0 and top.is_finite()):
+            return self.arb(1)
+        return self.arb(2) ** -int(float((top.log() / self.arb(2).log()).mid()))
 
     def _positive_pivots(self, a: Any) -> bool:
         rows = a.tolist()
@@ -177,3 +188,23 @@ class Balls:
             lower.append(scaled)
             pivots.append(pivot)
         return True
+
+
+def _slices(x: np.ndarray) -> list[np.ndarray]:
+    """Arrays that add up to x, row by row of ever smaller magnitude, with products of length k exact; the last is the rest."""
+    k = x.shape[1]
+    bits = (52 - math.ceil(math.log2(max(k, 2)))) // 2
+    parts, rest = [], x
+    for _ in range(SLICES):
+        top = np.abs(rest).max(axis=1, initial=0.0, keepdims=True)
+        exponent = np.where(top > 0, np.frexp(np.where(top > 0, top, 1.0))[1], -1000)
+        anchor = np.ldexp(1.5, np.clip(exponent + 52 - bits, -1000, 1000))
+        part = (rest + anchor) - anchor  # rest rounded to a multiple of 2^(exponent − bits)
+        parts.append(part)
+        rest = rest - part  # exact
+    return [*parts, rest]
+
+
+def _norms(x: np.ndarray, axis: int) -> np.ndarray:
+    """Euclidean norms from above, underflow included."""
+    return np.sqrt((np.abs(x) ** 2).sum(axis)) * (1 + 2.0**-40) + 2.0**-500

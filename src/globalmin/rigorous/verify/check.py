@@ -32,8 +32,8 @@ class Checked:
 def verify(path: str | Path, weights: str | Path, data: str | Path) -> Checked:
     """Re-prove a certificate file from the weights and the data alone.
 
-    **Arguments:** `weights`: an .npz of the arrays by their names in the model; `data`: an .npz with X and y as the certificate was
-    made from (rows preprocessed).
+    **Arguments:** `weights`: an .npz of the arrays by their names in the model; `data`: an .npz with X and y as the certificate
+    was made from (rows preprocessed).
 
     **Raises:** `ValueError`, one line, for a file that was changed or that is not about these weights or data, and
     (`RefutedError`) for a claim that is not confirmed; `FileNotFoundError`; `ImportError` without python-flint.
@@ -44,7 +44,7 @@ def verify(path: str | Path, weights: str | Path, data: str | Path) -> Checked:
     try:
         return _verify(Path(path).name, content, file.read_arrays(weights), file.read_arrays(data))
     except (KeyError, TypeError, AttributeError, IndexError) as error:
-        raise ValueError(f"{Path(path).name}: a whole certificate expected, {error!r} while reading it; it is damaged") from error
+        raise ValueError(f"{Path(path).name}: a whole certificate expected, it is damaged ({error!r})") from error
 
 
 def _verify(name: str, content: dict[str, Any], weights: dict[str, np.ndarray], data: dict[str, np.ndarray]) -> Checked:
@@ -57,7 +57,9 @@ def _verify(name: str, content: dict[str, Any], weights: dict[str, np.ndarray], 
     x, y = (np.asarray(data[k], np.float64) for k in ("X", "y"))
     arrays = {k: np.asarray(weights[k], np.float64) for k in content["weights"]}
     if x.ndim != 2 or y.shape != (len(x),) or [len(x), x.shape[1]] != [system["n"], system["d"]]:
-        raise ValueError(f"{name}: {system['n']} x {system['d']} inputs expected, shape {x.shape} came; the file is damaged")
+        raise ValueError(
+            f"{name}: {system['n']} x {system['d']} inputs expected, shape {x.shape} came; the file is damaged"
+        )
     if not all(np.isfinite(a).all() for a in (x, y, *arrays.values())):
         raise ValueError(f"{name}: finite weights and data expected, NaN or infinity came")
     with precision(BITS) as flint:

@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class Constants:
-    """Lipschitz constants from above as functions of the ball's radius: of each block, and of the whole Jacobian (or `None`)."""
+    """Lipschitz constants from above as functions of the radius: of each block, and of the whole Jacobian (or `None`)."""
 
     blocks: dict[str, Callable[[Any], Any]]
     whole: Callable[[Any], Any] | None

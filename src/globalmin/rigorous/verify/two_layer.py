@@ -9,7 +9,9 @@ from .constants import Constants
 NEURONS = 1024
 
 
-def check_two_layer(claims: Claims, options: dict, weights: dict[str, np.ndarray], x: np.ndarray, y: np.ndarray) -> Constants:
+def check_two_layer(
+    claims: Claims, options: dict, weights: dict[str, np.ndarray], x: np.ndarray, y: np.ndarray
+) -> Constants:
     """Confirm the claims about f = m^{-1/2} Σ a_r φ(w_r·x), and return its Lipschitz constants as functions of the radius."""
     balls, arb = claims.balls, claims.arb
     phi = Phi(arb, options["activation"])
