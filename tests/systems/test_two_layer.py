@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from globalmin import activations, gram, systems
+from globalmin import Estimate, activations, gram, systems
 from globalmin.models import TwoLayer
-from globalmin.theory import Verdict
+from globalmin.theory import Verdict, certify
+from globalmin.theory.kantorovich import Comparison
 
 from ..helpers import given
 
@@ -99,3 +100,50 @@ def test_duplicate_rows_never_certify(getkey):
 def test_unknown_things_are_named(name, options, message):
     with pytest.raises(ValueError, match=message):
         systems.build(name, **options)
+
+
+def test_local_constants_certify_correlated_rows_first_and_descent_obeys(getkey):
+    """Rows near one direction: only the local block holds at first, and plain descent keeps what it promises."""
+    x = jax.random.normal(getkey(), (6, 8)) + 3.0
+    x = x / jnp.linalg.norm(x, axis=1, keepdims=True)
+    system = systems.TwoLayerSystem(activations.get("softplus"))
+    model = system.init(8, 400, key=getkey())
+    f0 = model.outputs(x)
+    eta = 0.3 / system.iterate(model, x, f0).lambda_max.value
+
+    def certified():
+        for scale in np.geomspace(1, 1e-6, 40):
+            y = f0 + scale * jnp.sin(jnp.arange(6.0))
+            descent, _ = system.kantorovich(system.iterate(model, x, y), eta, width=400)
+            if descent.outcome is Verdict.HOLDS:
+                return y, descent
+        raise AssertionError("no scale certifies")
+
+    y, descent = certified()
+    assert "local" in (descent.block or "")
+    rate, longest, sigma_star = given(descent.rate), given(descent.path), given(descent.sigma_star)
+    path, residual = 0.0, float(jnp.linalg.norm(f0 - y))
+    for _ in range(200):
+        gradient = model.step(x, y, ()).gradient
+        path += eta * float(jnp.linalg.norm(gradient.hidden))
+        model = jax.tree.map(lambda a, g: a if g is None else a - eta * g, model, gradient)
+        before, residual = residual, float(jnp.linalg.norm(model.outputs(x) - y))
+        assert residual <= rate * before + 1e-14
+        assert path <= longest
+        assert system.iterate(model, x, y).lambda_min.value >= sigma_star**2 * (1 - 1e-9)
+
+
+def test_along_path_blocks_are_left_out_about_another_point(getkey):
+    """They bound a path from the iterate, not the ball about θ_c."""
+    x, y = problem(getkey)
+    system = systems.TwoLayerSystem(activations.get("tanh"))
+    model = system.init(4, 200, key=getkey())
+    blocks, curvature, _ = system.curvature(system.iterate(model, x, y))
+    assert [block.along_path for block in blocks] == [False, True]
+    comparison = Comparison(Estimate(1e-3), Estimate(0.0))
+    rho = Estimate(1e-3)
+    both = certify(rho, blocks, curvature, flow=True, comparison=comparison)
+    one = certify(rho, blocks[:1], curvature, flow=True, comparison=comparison)
+    assert both.to_fields() == one.to_fields()
+    none = certify(rho, blocks[1:], curvature, flow=True, comparison=comparison)
+    assert none.outcome is Verdict.FAILS

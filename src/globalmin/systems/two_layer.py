@@ -13,7 +13,7 @@ from ..activations import get as activation_named
 from ..kernels import TwoLayerKernel
 from ..models import TwoLayer
 from ..theory import AbstractCertificate, du2019
-from ..theory.curvature import TwoLayerCurvature
+from ..theory.curvature import TwoLayerCurvature, local_drift
 from ..theory.kantorovich import Block, Curvature
 from .base import AbstractSystem, Question, fourth_moment, full_block, full_curvature
 from .iterate import Iterate
@@ -88,7 +88,28 @@ class TwoLayerSystem(AbstractSystem):
             train_readout=model.train_readout,
         )
         source = "Λ = sup|φ″| max|a| λ_max((XXᵀ)∘(XXᵀ))^{1/2} m^{-1/2}, for every ball"
-        return [full_block(iterate, bound.lipschitz)], full_curvature(iterate, bound.lipschitz, source), ""
+        blocks = [full_block(iterate, bound.lipschitz), *self._local(iterate, model)]
+        return blocks, full_curvature(iterate, bound.lipschitz, source), ""
+
+    def _local(self, iterate: Iterate, model: TwoLayer) -> list[Block]:
+        """The block with local constants: φ″ where it is, the data's own spectrum, each neuron's own ball."""
+        if model.train_readout or self.activation.third is None:
+            return []
+        before = model.preactivations(iterate.x)
+        drift = local_drift(
+            iterate.gram,
+            iterate.lambda_min,
+            np.asarray(iterate.x),
+            np.asarray(self.activation.derivative(before)),
+            np.asarray(self.activation.second_derivative(before)),
+            np.asarray(model.readout),
+            self.activation.third,
+        )
+        if drift is None:
+            return []
+        name = "all trained parameters, local constants along the path"
+        sigma = iterate.lambda_min.sqrt()
+        return [Block(name, sigma, drift=drift.drift, drift_integral=drift.drift_integral, along_path=True)]
 
     def watch(self, iterate: Iterate, start: Iterate) -> dict[str, float]:
         """Largest movement of a neuron, and the share of activation patterns that differ from the start's."""

@@ -40,7 +40,8 @@ RADIUS_MARGIN = 1.001  # the constants are taken on a ball this much larger than
 class Block(eqx.Module):
     """A lower bound on σ_min(J) near θ₀: σ_min(J_*) ≥ sigma − ψ(p), with ψ(p) = lipschitz(R) · p on the ball of radius R.
 
-    A richer ψ is given as `drift(p)` with its integral `drift_integral(p)`; both must be increasing and convex-integrable.
+    A richer ψ is given as `drift(p)` with its integral `drift_integral(p)`, ψ increasing. With `along_path` it bounds what a
+    path of descent or flow of length p from θ₀ can do, and not every point of the ball: no help about another point.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Block(eqx.Module):
     lipschitz: Callable[[float], float] | None = None
     drift: Callable[[float], float] | None = None
     drift_integral: Callable[[float], float] | None = None
+    along_path: bool = False
 
     def psi(self, p: float, radius: float) -> float:
         """ψ(p) for p ≤ radius."""
@@ -293,6 +295,8 @@ def certify(
 
     **Source:** docs/theory/kantorovich.md (Theorem K; Theorem C for the richer ψ).
     """
+    if comparison is not None:
+        blocks = [block for block in blocks if not block.along_path]
     loss = rho.value * rho.value / 2  # not `**`, which raises where the product is inf
     if not blocks or (curvature is None and not (flow and comparison is None)):
         return Kantorovich(
@@ -419,7 +423,10 @@ def _slope(block: Block, radius: float) -> float:
     """Λ_* to report: the Lipschitz constant on the ball, or the mean slope of a general ψ."""
     if block.lipschitz is not None:
         return block.lipschitz(radius)
-    return block.psi(radius, radius) / radius if radius > 0 else block.psi(1e-9, 1e-9) / 1e-9
+    radius = radius if radius > 0 else 1e-9
+    while math.isinf(block.psi(radius, radius)) and radius > 1e-300:  # ψ may end before the ball does
+        radius /= 2
+    return block.psi(radius, radius) / radius
 
 
 def _turning_point(block: Block, sigma: float, radius: float) -> float:
