@@ -25,6 +25,15 @@ class Covariance(eqx.Module):
     p: Float[Array, "*#pairs"]  # Var u
     q: Float[Array, "*#pairs"]  # Var v
     angle: Float[Array, "*#pairs"]  # in [0, π]
+    cosine: Float[Array, "*#pairs"]  # of the angle
+    squared_sine: Float[Array, "*#pairs"]  # of the angle
+
+    def __init__(self, p, q, angle, cosine=None, squared_sine=None):
+        """Who knows the cosine and the squared sine without a trigonometric function gives them: most dual maps need no
+        angle then, and under `jit` it is never computed."""
+        self.p, self.q, self.angle = p, q, angle
+        self.cosine = jnp.cos(angle) if cosine is None else cosine
+        self.squared_sine = jnp.sin(angle) ** 2 if squared_sine is None else squared_sine
 
     @classmethod
     def of(cls, p, q, c) -> "Covariance":
@@ -43,12 +52,12 @@ class Covariance(eqx.Module):
     @property
     def c(self) -> Float[Array, "*pairs"]:
         """cov(u, v)."""
-        return self.scale * jnp.cos(self.angle)
+        return self.scale * self.cosine
 
     @property
     def determinant(self) -> Float[Array, "*pairs"]:
         """pq − c² = pq sin²θ, without the cancellation."""
-        return self.p * self.q * jnp.sin(self.angle) ** 2
+        return self.p * self.q * self.squared_sine
 
 
 class AbstractActivation(eqx.Module):

@@ -71,7 +71,7 @@ class AbstractNumerical(AbstractActivation):
         if self._polar:
             return quadrature.polar(phi, cov.p, cov.q, cov.angle)
         known = parity if self.odd else None
-        return quadrature.series(phi, cov.p, cov.q, cov.angle, terms, self.kinks, parity=known)
+        return quadrature.series(phi, cov.p, cov.q, cov.angle, terms, self.kinks, parity=known, cosine=cov.cosine)
 
     def _error(self, phi: Callable[[Array], Array], variance: Array, terms: int) -> float:
         if self._polar:

@@ -98,7 +98,7 @@ class AbstractPolynomial(AbstractActivation):
         return a.at[self.degree % 2 : self.degree + 1 : 2].set(self._expansion(self.degree, v))[:count]
 
     def _finite(self, degree: int, cov: Covariance) -> Array:
-        x = jnp.cos(cov.angle)
+        x = cov.cosine
         even = quadrature.mehler(self._expansion(degree, cov.p), self._expansion(degree, cov.q), x * x)
         return x * even if degree % 2 else even
 

@@ -95,23 +95,25 @@ def series(
     kinks: tuple[float, ...] = (),
     *,
     parity: int | None = None,
+    cosine: Float[Array, "*pairs"] | None = None,
 ) -> Float[Array, "*all_pairs"]:
     r"""$E[\varphi(u)\varphi(v)] = \sum_{k<count} a_k(p)\,a_k(q)\cos^k\theta$ (Mehler).
 
     **Arguments:** variances `p`, `q` and `angle`, float64, which broadcast against each other. Coefficients are
     computed once per entry of `p` and of `q`: for n rows pass shapes (n, 1) and (1, n), and the cost over the pairs
-    is Horner's alone. `parity` 1 for odd φ and 0 for even φ skips the coefficients that vanish.
+    is Horner's alone. `parity` 1 for odd φ and 0 for even φ skips the coefficients that vanish. `cosine` is that of
+    the angle, where it is known already.
 
     **Accuracy:** `series_error`.
     """
+    x = jnp.cos(angle) if cosine is None else cosine
     shape = jnp.broadcast_shapes(p.shape, q.shape, angle.shape)
     if max(p.size, q.size) > MOST_VARIANCES:
-        pairs = tuple(jnp.broadcast_to(x, shape).ravel() for x in (p, q, angle))
+        pairs = tuple(jnp.broadcast_to(a, shape).ravel() for a in (p, q, angle, x))
         one = functools.partial(series, phi, count=count, kinks=kinks, parity=parity)
-        return jax.lax.map(lambda pair: one(*pair), pairs, batch_size=BATCH).reshape(shape)
+        return jax.lax.map(lambda pair: one(*pair[:3], cosine=pair[3]), pairs, batch_size=BATCH).reshape(shape)
     a = coefficients(phi, p, count, kinks, parity=parity)
     b = coefficients(phi, q, count, kinks, parity=parity)
-    x = jnp.cos(angle)
     if parity is None:
         return mehler(a, b, x)
     even = mehler(a, b, x * x)
@@ -128,7 +130,9 @@ def series_error(
     coefficients, δ, is measured against the refined rule and enters as 2‖a‖‖δ‖ + ‖δ‖². Horner's rounding is at most
     eps Σ (2k + 1) |a_k b_k|, doubled for the products and the cosine. All but the measured δ is proven.
     """
-    c = jnp.unique(jnp.ravel(variance))
+    distinct = np.unique(np.asarray(variance))
+    # Few shapes for the compiler: the last one repeated up to a power of two.
+    c = jnp.asarray(np.pad(distinct, (0, 2 ** math.ceil(math.log2(len(distinct))) - len(distinct)), mode="edge"))
     used = np.asarray(coefficients(phi, c, count, kinks))
     fine = np.asarray(coefficients(phi, c, count, kinks, refine=2))
     moment = np.asarray(coefficients(lambda u: phi(u) ** 2, c, 1, kinks, refine=2))[0]

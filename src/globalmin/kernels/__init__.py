@@ -1,4 +1,7 @@
 from .base import AbstractKernel as AbstractKernel
+from .conv import ConvKernel as ConvKernel
+from .conv import ConvResNetKernel as ConvResNetKernel
+from .dense import DenseKernel as DenseKernel
 from .equilibrium import EquilibriumKernel as EquilibriumKernel
 from .equilibrium import UnrolledEquilibriumKernel as UnrolledEquilibriumKernel
 from .implicit import GeometricBound as GeometricBound
@@ -10,5 +13,6 @@ from .neural_ode import AbstractODEKernel as AbstractODEKernel
 from .neural_ode import NeuralODEKernel as NeuralODEKernel
 from .neural_ode import TabulatedKernel as TabulatedKernel
 from .neural_ode import UntiedODEKernel as UntiedODEKernel
+from .resnet import ResNetKernel as ResNetKernel
 from .two_layer import TwoLayerKernel as TwoLayerKernel
 from .two_layer import h_infinity as h_infinity

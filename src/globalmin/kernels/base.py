@@ -12,7 +12,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float, PyTree
 
 from .._core import numerics
 from ..activations import AbstractActivation, Covariance
@@ -24,7 +24,7 @@ CHUNK = 16
 """Features that one pass over a tile consumes when the differences of rows are accumulated."""
 
 CLOSE = 0.9
-"""Cosine beyond which a pair counts as nearly parallel; below it arccos loses a factor 1/√(1 − 0.81) = 2.3 at most."""
+"""Cosine beyond which a pair counts as nearly parallel; below it the angle loses a factor 1/√(1 − 0.81) = 2.3 at most."""
 
 
 class AbstractKernel(eqx.Module):
@@ -35,7 +35,10 @@ class AbstractKernel(eqx.Module):
 
     @abc.abstractmethod
     def entries(self, cov: Covariance) -> dict[str, Float[Array, "t u"]]:
-        """The named entries of a tile of pairs: `cov.p` is (t, 1), `cov.q` is (1, u), `cov.angle` is (t, u)."""
+        """The named entries of a tile of pairs: `cov.p` is (t, 1), `cov.q` is (1, u), `cov.angle` is (t, u).
+
+        With pixels, arranged as the kernel's own `pairs` does it.
+        """
 
     @abc.abstractmethod
     def entry_bounds(
@@ -46,9 +49,27 @@ class AbstractKernel(eqx.Module):
         `variance_error` (relative) and `angle_error` (absolute) are what `entries` is handed at worst.
         """
 
+    @property
+    def tile(self) -> int:
+        """Rows and columns of a tile."""
+        return TILE
+
     def embed(self, x: Float[Array, "n d"]) -> Float[Array, "n e"]:
         """Rows whose inner products are the covariances of the first pre-activations."""
         return x
+
+    def variances(self, x: Float[Array, "n d"]) -> Float[Array, " k"]:
+        """Variances of the first pre-activations, one per row, or per row and pixel."""
+        rows = self.embed(x)
+        return jnp.sum(rows * rows, axis=1)
+
+    def prepared(self, x: Float[Array, "n d"]) -> PyTree[Float[Array, "n ..."]]:
+        """What `pairs` needs of the rows, computed once."""
+        return Directions(self.embed(x))
+
+    def pairs(self, left: PyTree[Float[Array, "t ..."]], right: PyTree[Float[Array, "u ..."]]) -> dict[str, Array]:
+        """The named entries of a tile, from what is `prepared` of its rows and columns."""
+        return self.entries(covariance_of(left, right))
 
     def refined(self, variance: Float[Array, ""]) -> Self:
         """The same kernel with dual maps that are accurate up to this variance (`AbstractActivation.refined`)."""
@@ -68,7 +89,7 @@ class AbstractKernel(eqx.Module):
         **Cost:** one product per tile (and a pass over differences of rows in the tiles that hold nearly parallel
         pairs), then elementwise work; memory n k per matrix and a few tiles.
         """
-        kernel, _, x, y = self._prepared(x, y)
+        kernel, _, x, y = self._checked(x, y)
         return _gram(kernel, x, y)
 
     def entry_error(self, x: Float[Array, "n d"], y: Float[Array, "k d"] | None = None) -> dict[str, float]:
@@ -81,18 +102,17 @@ class AbstractKernel(eqx.Module):
         acute angle θ ≤ π/2 has relative error (e + 4) u and absolute error (e + 6) u, and θ = 2 arcsin(h/2) multiplies
         by √2. Both are below 2.5 (e + 8) eps, which is the bound used.
         """
-        kernel, variances, x, _ = self._prepared(x, y)
-        features = jax.eval_shape(self.embed, x).shape[1]
+        kernel, variances, x, _ = self._checked(x, y)
+        features = jax.eval_shape(self.embed, x).shape[-1]
         return kernel.entry_bounds(variances, (features + 4) * numerics.EPS, 2.5 * (features + 8) * numerics.EPS)
 
-    def _prepared(self, x, y):
+    def _checked(self, x, y):
         x = numerics.check_inputs(x)
         if y is not None:
             y = numerics.check_inputs(y, "y")
             if y.shape[1] != x.shape[1]:
                 raise ValueError(f"y: rows of dimension {x.shape[1]} expected, as in x; rows of {y.shape[1]} came")
-        rows = self.embed(x if y is None else jnp.concatenate([x, y]))
-        variances = jnp.sum(rows * rows, axis=1)
+        variances = self.variances(x if y is None else jnp.concatenate([x, y]))
         # How many terms a series gets is decided from the largest variance; under tracing it keeps what it has.
         return (self.refined(jnp.max(variances)) if numerics.is_concrete(variances) else self), variances, x, y
 
@@ -112,22 +132,21 @@ def homogeneous_slopes(activation: AbstractActivation) -> tuple[float, float] | 
 
 @eqx.filter_jit
 def _gram(kernel: AbstractKernel, x: Array, y: Array | None) -> dict[str, Array]:
-    left = _Rows(kernel.embed(x))
-    right = left if y is None else _Rows(kernel.embed(y))
-    t, u = min(TILE, left.count), min(TILE, right.count)
-    pairs = np.array([(i, j) for i in range(-(-left.count // t)) for j in range(-(-right.count // u))])
+    left = kernel.prepared(x)
+    right = left if y is None else kernel.prepared(y)
+    rows, columns = len(x), len(x if y is None else y)
+    t, u = min(kernel.tile, rows), min(kernel.tile, columns)
+    pairs = np.array([(i, j) for i in range(-(-rows // t)) for j in range(-(-columns // u))])
     if y is None:
         pairs = pairs[pairs[:, 0] <= pairs[:, 1]]
     # The last tile of a row is moved back to end at the border, instead of padding: what it shares with the tile
     # before is computed twice. A diagonal tile comes after every tile that it overlaps.
-    starts = jnp.asarray(np.minimum(pairs * (t, u), (left.count - t, right.count - u)))
+    starts = jnp.asarray(np.minimum(pairs * (t, u), (rows - t, columns - u)))
     below = np.tri(t, u, -1, dtype=bool)
 
     def tile(k):
         i, j = starts[k, 0], starts[k, 1]
-        unit_i, p = left.tile(i, t)
-        unit_j, q = right.tile(j, u)
-        return kernel.entries(Covariance(p[:, None], q[None, :], _angles(unit_i, unit_j)))
+        return kernel.pairs(_slice(left, i, t), _slice(right, j, u))
 
     def step(k, state):
         # A tile is written one step after it was computed: the loop's carry is the one place where XLA keeps an array,
@@ -145,34 +164,47 @@ def _gram(kernel: AbstractKernel, x: Array, y: Array | None) -> dict[str, Array]
 
     shapes = jax.eval_shape(tile, 0)
     blocks = {name: jnp.zeros(block.shape, block.dtype) for name, block in shapes.items()}
-    grams = {name: jnp.zeros((left.count, right.count), block.dtype) for name, block in shapes.items()}
+    grams = {name: jnp.zeros((rows, columns), block.dtype) for name, block in shapes.items()}
     return jax.lax.fori_loop(0, len(starts) + 1, step, (grams, blocks))[0]
 
 
-class _Rows:
-    """Unit rows, transposed and padded with zero features to whole chunks, and the squared norms."""
-
-    def __init__(self, rows: Float[Array, "n e"]):
-        self.count = len(rows)
-        self.squared_norm = jnp.sum(rows * rows, axis=1)
-        unit = rows / jnp.sqrt(self.squared_norm)[:, None]
-        self.unit = jnp.pad(unit, ((0, 0), (0, -rows.shape[1] % CHUNK))).T
-
-    def tile(self, start, size: int) -> tuple[Array, Array]:
-        return (
-            jax.lax.dynamic_slice_in_dim(self.unit, start, size, axis=1),
-            jax.lax.dynamic_slice_in_dim(self.squared_norm, start, size),
-        )
+def _slice(rows: PyTree, start, size: int) -> PyTree:
+    return jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, size), rows)
 
 
-def _angles(a: Float[Array, "e t"], b: Float[Array, "e u"]) -> Float[Array, "t u"]:
-    """Angles in [0, π] between the columns of `a` and of `b`, unit vectors."""
+class Directions(eqx.Module):
+    """Unit rows, padded with zero features to whole chunks, and the squared norms; a zero row stays zero."""
+
+    unit: Float[Array, "*n e"]
+    squared_norm: Float[Array, "*n"]
+
+    def __init__(self, rows: Float[Array, "*n d"]):
+        self.squared_norm = jnp.sum(rows * rows, axis=-1)
+        unit = rows / jnp.sqrt(jnp.where(self.squared_norm > 0, self.squared_norm, 1.0))[..., None]
+        self.unit = jnp.pad(unit, (*((0, 0),) * (rows.ndim - 1), (0, -rows.shape[-1] % CHUNK)))
+
+
+def covariance_of(left: Directions, right: Directions) -> Covariance:
+    """The pairs of the rows of two sets, (t, u)."""
+    chord, obtuse = _half_chords(left.unit.T, right.unit.T)
+    acute = 2 * jnp.arcsin(jnp.sqrt(chord))
+    return Covariance(
+        left.squared_norm[:, None],
+        right.squared_norm[None, :],
+        jnp.where(obtuse, jnp.pi - acute, acute),
+        jnp.where(obtuse, 2 * chord - 1, 1 - 2 * chord),
+        4 * chord * (1 - chord),
+    )
+
+
+def _half_chords(a: Float[Array, "e t"], b: Float[Array, "e u"]) -> tuple[Float[Array, "t u"], Bool[Array, "t u"]]:
+    """sin²(ψ/2) of the acute angle ψ between the lines of the columns, and whether the columns' own angle is obtuse."""
     cosine = jnp.matmul(a.T, b, precision=jax.lax.Precision.HIGHEST)
 
     def from_differences():
         # Kahan: arccos of the inner product keeps half of the digits near 0 and π. No product of matrices gives
         # |â ∓ b̂|², whose cancellation is what has to happen first, so it is summed up elementwise.
-        sign = jnp.where(cosine < 0, -1.0, 1.0)
+        sign = jnp.where(cosine < 0, -1.0, 1.0).astype(cosine.dtype)
 
         def add(total, features):
             for u, v in zip(*features, strict=True):
@@ -180,9 +212,7 @@ def _angles(a: Float[Array, "e t"], b: Float[Array, "e u"]) -> Float[Array, "t u
             return total, None
 
         chunks = (a.reshape(-1, CHUNK, a.shape[1]), b.reshape(-1, CHUNK, b.shape[1]))
-        squared, _ = jax.lax.scan(add, jnp.zeros_like(cosine), chunks)
-        acute = 2 * jnp.arcsin(jnp.sqrt(squared) / 2)
-        return jnp.where(cosine < 0, jnp.pi - acute, acute)
+        return jax.lax.scan(add, jnp.zeros_like(cosine), chunks)[0] / 4
 
     close = jnp.any(jnp.abs(cosine) > CLOSE)
-    return jax.lax.cond(close, from_differences, lambda: jnp.arccos(cosine))
+    return jax.lax.cond(close, from_differences, lambda: (1 - jnp.abs(cosine)) / 2), cosine < 0

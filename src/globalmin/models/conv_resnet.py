@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._core import numerics
+from .._core.patches import check_patches
 from ..activations import AbstractActivation
 from .deep import AbstractDeep, check_depth, gaussian_weights
 from .resnet import check_residual_scale, residual_scale
@@ -107,24 +108,3 @@ def extract_patches(
         for offsets in itertools.product(range(filter_size), repeat=len(sides))
     ]
     return jnp.stack(shifted, axis=-1).reshape(n, pixels, -1)
-
-
-def check_patches(image_shape: tuple[int, ...], filter_size: int) -> None:
-    """Raise `ValueError` unless the shape is one of images and the filter is odd and fits into them."""
-    if len(image_shape) not in (2, 3):
-        raise ValueError(
-            f"image_shape: (height, width, channels) or (pixels, channels) expected, {tuple(image_shape)} came"
-        )
-    for size in image_shape:
-        numerics.check_count("image_shape", size)
-    numerics.check_count("filter_size", filter_size)
-    if filter_size % 2 == 0:
-        raise ValueError(
-            f"filter_size: an odd number expected, {filter_size} came; a patch has its pixel in the middle, take "
-            f"{filter_size + 1}"
-        )
-    if filter_size > min(image_shape[:-1]):
-        raise ValueError(
-            f"filter_size: at most {min(image_shape[:-1])} expected, the shorter side of images {tuple(image_shape)}; "
-            f"{filter_size} came"
-        )
