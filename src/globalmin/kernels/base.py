@@ -89,7 +89,7 @@ class AbstractKernel(eqx.Module):
         **Cost:** one product per tile (and a pass over differences of rows in the tiles that hold nearly parallel
         pairs), then elementwise work; memory n k per matrix and a few tiles.
         """
-        kernel, _, x, y = self._checked(x, y)
+        kernel, _, x, y = self._prepared(x, y)
         return _gram(kernel, x, y)
 
     def entry_error(self, x: Float[Array, "n d"], y: Float[Array, "k d"] | None = None) -> dict[str, float]:
@@ -102,11 +102,11 @@ class AbstractKernel(eqx.Module):
         acute angle θ ≤ π/2 has relative error (e + 4) u and absolute error (e + 6) u, and θ = 2 arcsin(h/2) multiplies
         by √2. Both are below 2.5 (e + 8) eps, which is the bound used.
         """
-        kernel, variances, x, _ = self._checked(x, y)
+        kernel, variances, x, _ = self._prepared(x, y)
         features = jax.eval_shape(self.embed, x).shape[-1]
         return kernel.entry_bounds(variances, (features + 4) * numerics.EPS, 2.5 * (features + 8) * numerics.EPS)
 
-    def _checked(self, x, y):
+    def _prepared(self, x, y):
         x = numerics.check_inputs(x)
         if y is not None:
             y = numerics.check_inputs(y, "y")
