@@ -73,3 +73,12 @@ def test_spectra_and_claims():
     assert lines_with(text, "ntk", "0.5 ± 10⁻¹⁴", "2")
     assert lines_with(text, "falls", "PASS")
     assert lines_with(text, "[rises]", "FAIL")
+
+
+def test_a_certificate_that_holds_for_flow_alone_is_said():
+    from globalmin.report.tables import certified_sentence
+
+    assert "held at no monitored epoch" in certified_sentence({"certified_epoch": None, "flow_certified_epoch": None})
+    said = certified_sentence({"certified_epoch": None, "flow_certified_epoch": 4})
+    assert "first holds at epoch 4 for gradient flow; for descent it held at no" in said
+    assert certified_sentence({"certified_epoch": 7, "flow_certified_epoch": 4}).endswith("first holds at epoch 7")

@@ -335,16 +335,19 @@ def _spectrum(spectrum):
 
 
 def _solver(trajectory, certificate, there):
-    implicit = "forward_iterations" in there  # only then does ‖W‖ decide whether there is an equilibrium
+    implicit = "forward_iterations" in there  # only then does the norm decide whether there is an equilibrium
     groups = (
         ("iterations of the solves per epoch", ("forward_iterations", "backward_iterations")),
-        ("‖W(k)‖: well posed below 1" if implicit else "‖W(k)‖", ("operator_norm", "one_sided_norm")),
+        (
+            "norm of the hidden weight: well posed below 1" if implicit else "norm of the hidden weight",
+            ("operator_norm", "one_sided_norm"),
+        ),
     )
     labels = {
         "forward_iterations": ("equilibrium", BLUE, "-"),
         "backward_iterations": ("adjoint", ORANGE, "--"),
-        "operator_norm": ("operator norm ‖W‖", BLUE, "-"),
-        "one_sided_norm": ("λ_max((W + Wᵀ)/2)", PURPLE, "--"),
+        "operator_norm": ("operator norm", BLUE, "-"),
+        "one_sided_norm": ("λ_max of the symmetric part", PURPLE, "--"),
     }
     shown = [(title, [n for n in names if n in there]) for title, names in groups if any(n in there for n in names)]
     figure, axes = _panels([title for title, _ in shown], NARROW if len(shown) == 1 else WIDE)

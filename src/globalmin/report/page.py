@@ -179,8 +179,9 @@ def _tiles(run: Run, certificate: Mapping[str, Any], trajectory) -> list[tuple[s
         first, last = (formats.number(float(trajectory["loss"].values[i]), 3) for i in (0, -1))
         tiles.append((f"loss, epoch 0 → {int(trajectory['epoch'].values[-1])}", f"{first} → {last}"))
     if verification and "results" not in verification:
-        epoch = verification.get("certified_epoch")
-        tiles.append(("certified from epoch", "never" if epoch is None else str(epoch)))
+        epoch, flow = verification.get("certified_epoch"), verification.get("flow_certified_epoch")
+        shown = str(epoch) if epoch is not None else "never" if flow is None else f"{flow} (flow)"
+        tiles.append(("certified from epoch", shown))
     return tiles
 
 

@@ -173,10 +173,15 @@ def verification_parts(verification: Mapping[str, Any]) -> "list[RenderableType]
 
 def certified_sentence(verification: Mapping[str, Any]) -> str:
     """From which epoch on the Kantorovich certificate holds, in words."""
-    epoch = verification.get("certified_epoch")
-    if epoch is None:
-        return "the Kantorovich certificate held at no monitored epoch"
-    return f"the Kantorovich certificate first holds at epoch {epoch}"
+    epoch, flow = verification.get("certified_epoch"), verification.get("flow_certified_epoch")
+    if epoch is not None:
+        return f"the Kantorovich certificate first holds at epoch {epoch}"
+    if flow is not None:
+        return (
+            f"the Kantorovich certificate first holds at epoch {flow} for gradient flow; "
+            "for descent it held at no monitored epoch"
+        )
+    return "the Kantorovich certificate held at no monitored epoch"
 
 
 def tone(promise: Mapping[str, Any]) -> str:

@@ -129,3 +129,19 @@ def test_block_flow_by_hand():
     assert BlockFlow(dataclasses.replace(s, width=4095)).verdict is FAILS
     # Twice the slope is twice ℓ.
     assert BlockFlow(dataclasses.replace(s, slope=2.0)).verdict is FAILS
+
+
+def test_the_constants_of_the_start_by_hand():
+    # √(3/4) − √(1/2) = 0.158918622597…, times √(10¹² · 0.04)/1.5.
+    assert start().radius == pytest.approx(0.158918622597 * 2e5 / 1.5, rel=1e-11)
+    assert promise(GradientFlow(start()), "distance_hidden").limit == pytest.approx(start().radius)
+    assert start(operator_norm=0.05, norm_w=1e5).c == 1.0
+    assert start(operator_norm=0.05, norm_w=3e6).c == 3.0
+
+
+def test_the_printed_bounds_on_the_read_outs_by_hand():
+    """(ii) 16c√n‖r₀‖/λ = 16 · 2 · 2 · 2/0.04 = 3200 and (iii) half of it, far below ‖u(0)‖ = 10⁶: A4."""
+    found = GradientFlowPrinted(start())
+    assert promise(found, "readout_norm").limit == pytest.approx(3200)
+    assert promise(found, "skip_norm").limit == pytest.approx(1600)
+    assert promise(found, "loss").factor == pytest.approx(math.exp(-0.04))
