@@ -236,6 +236,24 @@ def test_gamma_out_of_range_and_foreign_kernels_are_one_line():
         systems.ImplicitSystem(activations.get("leaky-relu")).kernel()
 
 
+def test_the_limit_of_a_smooth_activation(getkey):
+    """λ₀ with its error bar, from the dual by 60-point Gauss-Hermite quadrature of tanh along two directions."""
+    x, _ = problem(getkey)
+    rows = np.asarray(x)
+    limit = systems.ImplicitSystem(activations.get("tanh")).limit(x)
+    assert limit is not None
+    t, w = np.polynomial.hermite_e.hermegauss(60)
+    w = w / w.sum()
+    want = np.empty((4, 4))
+    for i in range(4):
+        for j in range(4):
+            c = min(rows[i] @ rows[j], 1.0)
+            v = c * t[:, None] + np.sqrt(max(1 - c * c, 0)) * t[None, :]
+            want[i, j] = w @ (np.tanh(t)[:, None] * np.tanh(v)) @ w
+    # Gauss-Hermite of tanh at 60 nodes is good to 1e-6 (poles at ±iπ/2).
+    assert limit.lambda_min.value == pytest.approx(np.linalg.eigvalsh(want)[0], abs=1e-5)
+
+
 def test_an_equilibrium_that_cannot_be_solved_is_said_in_one_line(getkey):
     x, y = problem(getkey)
     system = systems.ImplicitSystem()

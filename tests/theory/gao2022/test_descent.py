@@ -124,3 +124,18 @@ def test_a6_no_step_size_closes_the_printed_descent(n, lam, c, constant):
     for step in (1e-12, 1e-3):
         printed = GradientDescentPrinted(s, step, proof_constant=constant)
         assert row(printed, "C₀").verdict is FAILS
+
+
+def test_the_radii_of_zero_readouts_by_hand():
+    """τ = 1: 12b‖X‖‖r₀‖/λ and 8bγ‖Z‖‖r₀‖/λ with ‖Z‖ = 4c√n, in b of the closed form; and no ratio serves where λ = 0."""
+    s = start(**ZERO)
+    found = ZeroReadout(s)
+    b = math.sqrt(0.04 / (36 * 1.5**2 + 16 * 4))
+    assert found.b == pytest.approx(b)
+    assert promise(found, "loss").limit == pytest.approx(2.0)
+    assert promise(found, "loss").factor == pytest.approx((1 - s.largest_step_size * 0.01) ** 2)
+    assert promise(found, "readout_norm").limit == promise(found, "skip_norm").limit == pytest.approx(b * 1e6)
+    assert promise(found, "distance_implicit").limit == pytest.approx(8 * b * 0.1 * (4 * 2 * 2) * 2 / 0.04)
+    radii = [p.limit for p in found.promises() if p.quantity == "distance_hidden"]
+    assert radii == pytest.approx([s.radius, 12 * b * 1.5 * 2 / 0.04])
+    assert TwoRateDescent(start(lambda_0=0.0, features_0=0.0)).largest_tau == 0.0

@@ -255,3 +255,8 @@ def test_lemma_3_4_verdicts():
     assert FeatureRadius(100, 0.04, 0.0, 2.0).verdict is FAILS
     # The corrected radius is the larger one: √λ₀ and no 16c‖X‖.
     assert FeatureRadius(100, 0.04, 0.03, 2.0).radius > 10 * printed.radius
+
+
+def test_the_first_hermite_squares_by_hand():
+    # E relu(z) = 1/√(2π), E relu(z) z = 1/2, E relu(z)(z² − 1)/√2 = 1/√(4π); odd k ≥ 3 vanish.
+    assert [hermite_square(k) for k in range(4)] == pytest.approx([1 / (2 * math.pi), 1 / 4, 1 / (4 * math.pi), 0.0])
