@@ -5,6 +5,7 @@ from .certify import Certify
 from .demo import Demo
 from .gradients import Gradients
 from .kernel import Kernel
+from .objective import GROUP
 from .report import Report
 from .reproduce import Reproduce
 from .resume import Resume
@@ -26,6 +27,7 @@ COMMANDS: dict[str, type[Command] | Group] = {
     "verify": Verify,
     "gradients": Gradients,
     "train": Train,
+    "objective": GROUP,
     "resume": Resume,
     "report": Report,
     "reproduce": Reproduce,

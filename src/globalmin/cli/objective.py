@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import ClassVar
 
-from ..experiments.objectives import AbstractObjectiveConfig
-from .base import Bar, Command
+from ..experiments.objectives import AbstractObjectiveConfig, ConvTeacherConfig
+from .base import Bar, Command, Group
 from .train import tell
 
 
@@ -29,4 +29,21 @@ class ObjectiveCommand(Command):
         return tell(run, self.json_output, print_certificate)
 
 
-OBJECTIVES: dict[str, type[ObjectiveCommand]] = {}
+class ConvTeacher(ConvTeacherConfig, ObjectiveCommand):
+    """Learn a two-layer convolutional network with weight normalisation from a teacher, on Gaussian patches.
+
+    Says whether the start is bound for the global or the spurious minimum, and times both phases.
+
+    Example: globalmin objective conv-teacher --patches 20 --dimension 25 --epochs 500 --start good --out runs/teacher
+    """
+
+    config_type: ClassVar[type[AbstractObjectiveConfig]] = ConvTeacherConfig
+
+
+OBJECTIVES: dict[str, type[Command]] = {kind.config_type.name: kind for kind in (ConvTeacher,)}
+
+GROUP = Group(
+    "Run an objective that is no network on data, with its theorems. "
+    "Example: globalmin objective conv-teacher --epochs 500 --start good --out runs/teacher",
+    OBJECTIVES,
+)

@@ -49,7 +49,7 @@ class _Numbers(NamedTuple):
     separating: Float[Array, ""]  # φ_c
 
 
-def reduce(teacher: ConvTeacher, student: ConvStudent) -> ReducedState:
+def reduce_student(teacher: ConvTeacher, student: ConvStudent) -> ReducedState:
     """The four numbers of a student."""
     return ReducedState(
         numerics.angle(student.filter, teacher.filter),
@@ -59,9 +59,7 @@ def reduce(teacher: ConvTeacher, student: ConvStudent) -> ReducedState:
     )
 
 
-def reduced_step(
-    numbers: TeacherNumbers, state: ReducedState, step_size: float | Float[Array, ""]
-) -> ReducedState:
+def reduced_step(numbers: TeacherNumbers, state: ReducedState, step_size: float | Float[Array, ""]) -> ReducedState:
     """One step of gradient descent, both layers at once, whatever the step size.
 
     **Source:** the planar geometry of Algorithm 1 in Du's thesis, chapter 5; λ = (π − φ)P/(2πr²) is that of its Lemma 5.5.
@@ -86,8 +84,8 @@ def fate(
 
     **Returns:** basins (`UNDECIDED` for a start that `most_steps` did not settle) and steps, one of each per start.
 
-    **Raises:** `ValueError` for a larger step size, under which the trapping sets are not proved to trap, or ‖v‖ < 1 at
-    the start, where the filter moves faster than the step size allows for.
+    **Raises:** `ValueError` for a larger step size or a start with ‖v‖ < 1, |u| > |S| or |P| > M, for which the trapping
+    sets are not proved to trap.
 
     **Cost:** all starts at once, in steps of about 50 ns a start, until the last one is settled.
     """
@@ -99,6 +97,11 @@ def fate(
     smallest = float(jnp.min(start.norm))
     if smallest < 1 - 1e-9:
         raise ValueError(f"start: ‖v‖ of at least 1 expected, {smallest:.6g} came; divide v by its length")
+    totals = float(jnp.max(jnp.abs(start.total))) - abs(numbers.total)
+    if totals > 1e-12 * math.sqrt(numbers.bound) or float(jnp.max(jnp.abs(start.alignment))) > numbers.bound:
+        raise ValueError(
+            "start: |1ᵀa| ≤ |1ᵀs| and |aᵀs| ≤ ‖s‖² + (1ᵀs)² expected; draw a from the ball of radius |1ᵀs|/√k"
+        )
     limit = jnp.asarray(most_steps, jnp.int32)
     found, steps = _settle(_arrays(numbers), start, jnp.asarray(step_size, jnp.float64), limit)
     return np.asarray(found), np.asarray(steps)

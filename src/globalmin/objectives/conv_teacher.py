@@ -7,7 +7,7 @@ renormalises v.
 
 import math
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -19,8 +19,7 @@ from .._core import RESULTS, numerics
 from .._core.arc import arc_gap
 from .base import AbstractObjective, Evaluation
 from .conv_numbers import TeacherNumbers
-
-Scheme = Literal["ball", "labels"]
+from .conv_starts import Scheme, by_halving, choose_signs, draw_start, radius_from_labels
 
 ANGLE_FLOOR = 1e-12
 """Angles below this are rounding of the two vectors: no ratio of them is recorded."""
@@ -52,7 +51,7 @@ class ConvTeacher(AbstractObjective):
 
     **Arguments:** `filter`, w* of any length but zero; `output`, a*, not all zero, both float64; `batch`, the number of
     fresh inputs from which each step's gradient is estimated, `None` for the gradient of the population; `noise`, the
-    key of those draws; `scheme`, how a start is drawn (`initial`).
+    key of those draws; `scheme`, how `init` draws a start.
 
     **Raises:** `ValueError` for a teacher without direction (its labels would all be 0), other dtypes or shapes, NaN.
 
@@ -83,7 +82,9 @@ class ConvTeacher(AbstractObjective):
         if self.batch is not None:
             numerics.check_count("batch", self.batch)
             if self.noise is None:
-                raise ValueError("noise: a key for the inputs of every step expected, none came; pass jax.random.key(seed)")
+                raise ValueError(
+                    "noise: a key for the inputs of every step expected, none came; pass jax.random.key(seed)"
+                )
 
     @property
     def dimension(self) -> int:
@@ -113,8 +114,17 @@ class ConvTeacher(AbstractObjective):
         return TeacherNumbers(self.patches, float(jnp.sum(s)), float(s @ s))
 
     def init(self, *, key: PRNGKeyArray) -> ConvStudent:
-        """`initial` by this objective's scheme."""
-        return self.initial(key=key, scheme=self.scheme)
+        """A start by this objective's scheme: v on the unit sphere, a in a ball of radius |S|/√k unless it says otherwise.
+
+        **Source:** Theorem 5.4 and Remark 5.3 of the thesis.
+        """
+        numbers = self.numbers
+        if self.scheme == "halving":
+            return by_halving(self, key=key, step_size=numbers.largest_step)[0]
+        label_key, start_key = jax.random.split(key)
+        radius = radius_from_labels(self, key=label_key) if self.scheme == "labels" else numbers.radius
+        start = draw_start(self, radius, key=start_key)
+        return choose_signs(self, start, self.scheme == "good") if self.scheme in ("good", "bad") else start
 
     def value(self, point: ConvStudent) -> Float[Array, ""]:
         """ℓ = (1/4π)[(1ᵀ(a − s))² + (π − 1)‖a − s‖² + 2(π − g(φ)) aᵀs]; no term is rounded off near the minimum."""
@@ -184,6 +194,10 @@ class ConvTeacher(AbstractObjective):
             "excess_over_spurious": steps["loss"] - numbers.spurious_loss,
         }
 
+    def moved(self, point: ConvStudent, step_size: float | Float[Array, ""]) -> ConvStudent:
+        """One step of population gradient descent, both layers at once."""
+        return jax.tree.map(lambda x, g: x - step_size * g, point, self.gradient(point))
+
     def draw(self, count: int, *, key: PRNGKeyArray) -> Float[Array, "count k p"]:
         """Inputs: `count` sets of k patches N(0, I_p)."""
         return jax.random.normal(key, (count, self.patches, self.dimension), jnp.float64)
@@ -199,22 +213,6 @@ class ConvTeacher(AbstractObjective):
     def sampled_loss(self, student: ConvStudent, z: Float[Array, "n k p"]) -> Float[Array, ""]:
         """The mean of ½(f − y)² over given inputs; its gradient by autodiff is that of the sampled descent."""
         return jnp.mean((self.predict(student, z) - self.labels(z)) ** 2) / 2
-
-    def initial(self, *, key: PRNGKeyArray, scheme: Scheme = "ball", samples: int = 10_000) -> ConvStudent:
-        """v uniform on the unit sphere and a uniform in a ball of radius |S|/√k (Theorem 5.4).
-
-        **Arguments:** `scheme`: "ball" takes the radius from the teacher; "labels" takes it from the mean of `samples`
-        labels, as someone who does not know the teacher would: |S| = √(2π)|E y|.
-        """
-        filter_key, direction_key, radius_key, label_key = jax.random.split(key, 4)
-        v = jax.random.normal(filter_key, (self.dimension,), jnp.float64)
-        a = jax.random.normal(direction_key, (self.patches,), jnp.float64)
-        radius = self.numbers.radius
-        if scheme == "labels":
-            mean = jnp.mean(self.labels(self.draw(samples, key=label_key)))
-            radius = math.sqrt(2 * math.pi / self.patches) * jnp.abs(mean)
-        length = radius * jax.random.uniform(radius_key, (), jnp.float64) ** (1 / self.patches)
-        return ConvStudent(v / jnp.linalg.norm(v), length * a / jnp.linalg.norm(a))
 
     def critical_points(self) -> tuple[CriticalPoint, ...]:
         """The global minimum, the spurious point, and the separating ones where there are any."""
@@ -242,4 +240,3 @@ class ConvTeacher(AbstractObjective):
         axis = jnp.zeros_like(unit).at[jnp.argmin(jnp.abs(unit))].set(1.0)
         side = axis - unit * (unit @ axis)
         return math.cos(angle) * unit + math.sin(angle) * side / jnp.linalg.norm(side)
-

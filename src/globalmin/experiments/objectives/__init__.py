@@ -1,3 +1,4 @@
 from .base import AbstractObjectiveConfig as AbstractObjectiveConfig
+from .conv_teacher import ConvTeacherConfig as ConvTeacherConfig
 
-CONFIGS: dict[str, type[AbstractObjectiveConfig]] = {}
+CONFIGS: dict[str, type[AbstractObjectiveConfig]] = {kind.name: kind for kind in (ConvTeacherConfig,)}

@@ -7,7 +7,7 @@ experiment all starts after a few hundred steps (proof in the docs).
 import math
 from typing import ClassVar
 
-from ..certificate import AbstractCertificate, Hypothesis, Promise
+from ..certificate import AbstractCertificate, Hypothesis, Promise, Verdict
 from .start import MODEL, PAPER, Start
 
 OWN = "globalmin, after the lemmas of Du's thesis, chapter 5"
@@ -59,6 +59,7 @@ class Spurious(AbstractCertificate):
         s = self.start
         short = Hypothesis.at_most("η ≤ 4/‖s‖²", s.step_size, 4 / s.square, note="not printed: the angle could pass π")
         return (
+            s.population(),
             s.unit_filter(),
             Hypothesis.at_most("(a⁰)ᵀs < 0", s.alignment, 0.0, strict=True),
             Hypothesis.at_most("|(a⁰)ᵀs| ≤ ‖s‖²", abs(s.alignment), s.square),
@@ -72,8 +73,8 @@ class Spurious(AbstractCertificate):
         )
 
     def promises(self) -> tuple[Promise, ...]:
-        """The sign of aᵀs, the angle, and the loss."""
-        return _stuck(self.start)
+        """The sign of aᵀs, the angle, and the loss; none where a hypothesis fails."""
+        return () if self.verdict is Verdict.FAILS else _stuck(self.start)
 
 
 class SpuriousPrinted(AbstractCertificate):
@@ -93,6 +94,7 @@ class SpuriousPrinted(AbstractCertificate):
         s = self.start
         note = "" if self.largest_ratio is not None else "the source names neither the polynomial nor its argument"
         return (
+            s.population(),
             Hypothesis.at_most("(1ᵀa*)²/‖a*‖² < 1/poly", s.ratio, self.largest_ratio, strict=True, note=note),
             Hypothesis.at_most("η < (k + π − 1)/(2π)", s.step_size, s.scale / (2 * math.pi), strict=True),
         )
@@ -123,7 +125,9 @@ class GlobalBasin(AbstractCertificate):
         )
 
     def promises(self) -> tuple[Promise, ...]:
-        """The angle never grows, and aᵀs stays positive."""
+        """The angle never grows, and aᵀs stays positive; none where a hypothesis fails."""
+        if self.verdict is Verdict.FAILS:
+            return ()
         return (
             Promise("φ never grows", "angle_ratio", "<=", 1.0),
             Promise("aᵀs > 0", "alignment", ">=", 0.0),
@@ -153,8 +157,8 @@ class SpuriousBasin(AbstractCertificate):
         )
 
     def promises(self) -> tuple[Promise, ...]:
-        """The sign of aᵀs, the angle, and the loss."""
-        return _stuck(self.start)
+        """The sign of aᵀs, the angle, and the loss; none where a hypothesis fails."""
+        return () if self.verdict is Verdict.FAILS else _stuck(self.start)
 
 
 def _separating(s: Start) -> float:
@@ -163,7 +167,7 @@ def _separating(s: Start) -> float:
 
 def _steps(s: Start) -> tuple[Hypothesis, ...]:
     size = Hypothesis.at_most("|(a⁰)ᵀs| ≤ ‖s‖² + (1ᵀs)²", abs(s.alignment), s.bound)
-    return (s.unit_filter(), s.small_total(), size, s.positive_step(), s.output_step(), s.filter_step())
+    return (s.population(), s.unit_filter(), s.small_total(), size, s.positive_step(), s.output_step(), s.filter_step())
 
 
 def _stuck(s: Start) -> tuple[Promise, ...]:

@@ -3,7 +3,7 @@ r"""The two phases of gradient descent to the global minimum: Theorem 5.3 with c
 import math
 from typing import ClassVar
 
-from ..certificate import AbstractCertificate, Hypothesis, Promise
+from ..certificate import AbstractCertificate, Hypothesis, Promise, Verdict
 from .start import MODEL, PAPER, QUARTER_ALIGNMENT, Start
 
 FAST_RATE = 3 / 4 * QUARTER_ALIGNMENT / (2 * 2) * math.sqrt(0.5)
@@ -33,6 +33,7 @@ class TwoPhases(AbstractCertificate):
         """The start on its good side, and the two bounds on the step size."""
         s = self.start
         return (
+            s.population(),
             s.unit_filter(),
             Hypothesis.at_least("(a⁰)ᵀs > 0", s.alignment, 0.0, strict=True),
             Hypothesis.at_most("(a⁰)ᵀs ≤ ‖s‖² + (1ᵀs)²", s.alignment, s.bound, note="not printed; Lemma 5.8 needs it"),
@@ -86,8 +87,13 @@ class TwoPhases(AbstractCertificate):
         return math.ceil(turning) + math.ceil(settling / s.output_rate)
 
     def promises(self) -> tuple[Promise, ...]:
-        """Monotone angle, the invariants, the contraction of sin²φ, and the ends of both phases."""
+        """Monotone angle, the invariants, the contraction of sin²φ, and the ends of both phases.
+
+        None where a hypothesis fails: a start bound for the other minimum is held to that one's promises.
+        """
         s = self.start
+        if self.verdict is Verdict.FAILS:
+            return ()
         beta, first = s.least_alignment, math.sin(s.angle) ** 2
         found = [
             Promise("φ never grows", "angle_ratio", "<=", 1.0),
@@ -137,6 +143,7 @@ class TwoPhasesPrinted(AbstractCertificate):
             largest = c * min(*(x / s.bound for x in orders), 1 / s.patches)
         note = "" if c is not None else "the source gives the order, not the constant c"
         return (
+            s.population(),
             Hypothesis.at_least("(a⁰)ᵀa* > 0", s.alignment / s.teacher_norm, 0.0, strict=True),
             Hypothesis.at_most("|1ᵀa⁰| ≤ |1ᵀa*|", abs(s.total), abs(s.teacher_total) / s.teacher_norm),
             Hypothesis.at_most("φ⁰ < π/2", s.angle, math.pi / 2, strict=True),

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from ..._core import numerics
 from ..._core.arc import arc, arc_gap
 from ..certificate import Hypothesis
+from ..estimated import stated
 
 PAPER = "Du, thesis CMU-ML-19-102, chapter 5 (Du, Lee, Tian, Póczos, Singh, ICML 2018, arXiv:1712.00779)"
 MODEL = "patches are independent N(0, I) and do not overlap; gradients are those of the population"
@@ -20,7 +21,8 @@ class Start(eqx.Module):
     """Teacher and first iterate, with s = ‖w*‖a*.
 
     `patches` k; `teacher_total` S = 1ᵀs and `square` N = ‖s‖²; `teacher_norm` ‖w*‖; `angle` φ⁰, `filter_norm` ‖v⁰‖,
-    `total` u⁰ = 1ᵀa⁰, `alignment` P⁰ = (a⁰)ᵀs and `output_gap` ‖a⁰ − s‖; `output_norm` ‖a⁰‖; `step_size` η.
+    `total` u⁰ = 1ᵀa⁰, `alignment` P⁰ = (a⁰)ᵀs and `output_gap` ‖a⁰ − s‖; `output_norm` ‖a⁰‖; `step_size` η;
+    `sampled`: the gradients are estimates from samples.
 
     **Raises:** `ValueError` for no patch, or a teacher without length.
     """
@@ -36,6 +38,7 @@ class Start(eqx.Module):
     output_norm: float
     step_size: float
     teacher_norm: float = 1.0
+    sampled: bool = False
 
     def __check_init__(self):
         numerics.check_count("patches", self.patches)
@@ -91,6 +94,12 @@ class Start(eqx.Module):
     def output_rate(self) -> float:
         """η(π − 1)/(2π), by which the output weights contract in a step."""
         return self.step_size * (math.pi - 1) / (2 * math.pi)
+
+    def population(self) -> Hypothesis:
+        """The gradients are the population's."""
+        return stated(
+            "gradients of the population", not self.sampled, "sampled gradients: the theorem is about exact ones"
+        )
 
     def positive_step(self) -> Hypothesis:
         """η > 0."""
