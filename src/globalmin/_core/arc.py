@@ -44,4 +44,8 @@ def arc_inverse(value: float) -> float:
     # At the ends rounding can leave the bracket without a change of sign.
     if excess(0.0) <= 0:
         return 0.0
-    return math.pi if excess(math.pi) >= 0 else float(scipy.optimize.brentq(excess, 0.0, math.pi, xtol=1e-15))
+    return math.pi if excess(math.pi) >= 0 else _root(excess)
+
+
+def _root(excess) -> float:
+    return float(scipy.optimize.root_scalar(excess, bracket=(0.0, math.pi), method="brentq", xtol=1e-15).root)

@@ -50,6 +50,7 @@ class ConvTeacherSystem(AbstractObjectiveSystem):
             du2018_conv.Spurious(start),
             du2018_conv.SpuriousPrinted(start),
             du2018_conv.AngleShrinks(start),
+            du2018_conv.AngleContracts(start),
             du2018_conv.AlignmentStaysPositive(start),
             du2018_conv.TotalStaysBelow(start),
             du2018_conv.AlignmentGrows(start),

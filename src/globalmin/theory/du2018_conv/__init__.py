@@ -7,6 +7,7 @@ from .basins import SpuriousBasin as SpuriousBasin
 from .basins import SpuriousPrinted as SpuriousPrinted
 from .lemmas import AlignmentGrows as AlignmentGrows
 from .lemmas import AlignmentStaysPositive as AlignmentStaysPositive
+from .lemmas import AngleContracts as AngleContracts
 from .lemmas import AngleShrinks as AngleShrinks
 from .lemmas import LossBound as LossBound
 from .lemmas import OutputContracts as OutputContracts

@@ -11,12 +11,12 @@ from .start import MODEL, PAPER, Start
 
 
 class AngleShrinks(AbstractCertificate):
-    """aᵀs > 0 turns v towards w*, and sin²φ⁺ ≤ (1 − ηλ cos φ) sin²φ (Lemmas 5.2 and 5.5)."""
+    """aᵀs > 0 turns v towards w* (Lemma 5.2)."""
 
-    source: ClassVar[str] = f"{PAPER}, Lemmas 5.2 and 5.5"
-    statement: ClassVar[str] = "a step makes the angle smaller, sin²φ by 1 − ηλ cos φ"
+    source: ClassVar[str] = f"{PAPER}, Lemma 5.2"
+    statement: ClassVar[str] = "a step does not make the angle larger"
     method: ClassVar[str] = "descent"
-    errata_ids: ClassVar[tuple[str, ...]] = ("du2018-conv-5.10", "du2018-conv-5.20")
+    errata_ids: ClassVar[tuple[str, ...]] = ("du2018-conv-5.20",)
     assumed: ClassVar[str] = MODEL
 
     start: Start
@@ -24,11 +24,37 @@ class AngleShrinks(AbstractCertificate):
     def hypotheses(self) -> tuple[Hypothesis, ...]:
         """The sign of aᵀs, and no overshoot: beyond ηλ = 2 the step can leave the angle larger."""
         s = self.start
-        kappa = s.step_size * s.pull
+        note = "not printed: a larger step passes w* and can end farther away"
         return (
+            s.population(),
             Hypothesis.at_least("aᵀs > 0", s.alignment, 0.0, strict=True),
-            Hypothesis.at_most("ηλ ≤ 2", kappa, 2.0, note="not printed: a larger step passes w* and ends farther away"),
-            Hypothesis.at_most("ηλ cos φ ≤ 1", kappa * math.cos(s.angle), 1.0),
+            Hypothesis.at_most("ηλ ≤ 2", s.step_size * s.pull, 2.0, note=note),
+        )
+
+
+class AngleContracts(AbstractCertificate):
+    """sin²φ⁺ ≤ (1 − ηλ cos φ) sin²φ (Lemma 5.5)."""
+
+    source: ClassVar[str] = f"{PAPER}, Lemma 5.5"
+    statement: ClassVar[str] = "a step makes sin²φ smaller by the factor 1 − ηλ cos φ"
+    method: ClassVar[str] = "descent"
+    errata_ids: ClassVar[tuple[str, ...]] = ("du2018-conv-5.10",)
+    assumed: ClassVar[str] = MODEL
+
+    start: Start
+
+    def hypotheses(self) -> tuple[Hypothesis, ...]:
+        """aᵀs > 0, φ ≤ π/2, and a step that does not pass w*.
+
+        Beyond π/2 the exact factor (1 − κ cos φ)²/(1 + κ² sin²φ), κ = ηλ, can exceed 1 − κ cos φ: sin²φ grows there while
+        φ falls.
+        """
+        s = self.start
+        return (
+            s.population(),
+            Hypothesis.at_least("aᵀs > 0", s.alignment, 0.0, strict=True),
+            Hypothesis.at_most("φ ≤ π/2", s.angle, math.pi / 2),
+            Hypothesis.at_most("ηλ cos φ ≤ 1", s.step_size * s.pull * math.cos(s.angle), 1.0),
         )
 
 
@@ -48,6 +74,7 @@ class AlignmentStaysPositive(AbstractCertificate):
         s = self.start
         largest = 2 * math.pi / (math.pi - 1)
         return (
+            s.population(),
             Hypothesis.at_least("aᵀs > 0", s.alignment, 0.0, strict=True),
             Hypothesis.at_most("uS ≤ S²", s.side, s.teacher_total**2),
             Hypothesis.at_most("φ < π/2", s.angle, math.pi / 2, strict=True),
@@ -68,7 +95,7 @@ class TotalStaysBelow(AbstractCertificate):
 
     def hypotheses(self) -> tuple[Hypothesis, ...]:
         """|u| ≤ |S| and η ≤ 2π/K."""
-        return (self.start.small_total(), self.start.output_step())
+        return (self.start.population(), self.start.small_total(), self.start.output_step())
 
 
 class AlignmentGrows(AbstractCertificate):
@@ -86,6 +113,7 @@ class AlignmentGrows(AbstractCertificate):
         """uS ≤ S², P ≤ M and η ≤ 2π/K."""
         s = self.start
         return (
+            s.population(),
             s.small_total(),
             Hypothesis.at_most("aᵀs ≤ ‖s‖² + (1ᵀs)²", s.alignment, s.bound),
             s.output_step(),
@@ -116,6 +144,7 @@ class TotalConverges(AbstractCertificate):
         s = self.start
         allowed = math.inf if s.teacher_total == 0 else self.accuracy * math.sqrt(s.square) / abs(s.teacher_total)
         return (
+            s.population(),
             Hypothesis.at_most("π − g(φ) ≤ ε‖s‖/|1ᵀs|", s.gap, allowed),
             s.positive_step(),
             s.output_step(),
@@ -142,7 +171,7 @@ class OutputContracts(AbstractCertificate):
 
     def hypotheses(self) -> tuple[Hypothesis, ...]:
         """η ≤ 2π/K."""
-        return (self.start.positive_step(), self.start.output_step())
+        return (self.start.population(), self.start.positive_step(), self.start.output_step())
 
     def bound(self, steps: int) -> float:
         """The bound on ‖a − s‖ after so many steps."""
