@@ -20,6 +20,8 @@ def test_every_correction_of_the_sources_is_listed():
     assert {f"du2019-1{letter}" for letter in "abcdefghijk"} <= set(ERRATA)
     parts = {"2": "abcdefghijklmnopq", "3": "abcdefghij", "4": "abcdefghijk", "5": "abcd"}
     assert {f"du2019-{part}{letter}" for part, letters in parts.items() for letter in letters} <= set(ERRATA)
+    assert {f"du2018-conv-5.{k}" for k in range(1, 22)} <= set(ERRATA)
+    assert {f"du2018-filter-6.{k}" for k in range(1, 22)} <= set(ERRATA)
     assert {f"ling2023-B{k}" for k in range(1, 14)} <= set(ERRATA)
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import ClassVar
 
-from ..experiments.objectives import AbstractObjectiveConfig, ConvTeacherConfig
+from ..experiments.objectives import AbstractObjectiveConfig, ConvFilterConfig, ConvTeacherConfig
 from .base import Bar, Command, Group
 from .train import tell
 
@@ -40,7 +40,16 @@ class ConvTeacher(ConvTeacherConfig, ObjectiveCommand):
     config_type: ClassVar[type[AbstractObjectiveConfig]] = ConvTeacherConfig
 
 
-OBJECTIVES: dict[str, type[Command]] = {kind.config_type.name: kind for kind in (ConvTeacher,)}
+class ConvFilter(ConvFilterConfig, ObjectiveCommand):
+    """Learn one convolutional filter, and say whether the distribution of the patches makes that easy.
+
+    Example: globalmin objective conv-filter --data digits --patch-size 4 --epochs 2000 --out runs/filter
+    """
+
+    config_type: ClassVar[type[AbstractObjectiveConfig]] = ConvFilterConfig
+
+
+OBJECTIVES: dict[str, type[Command]] = {kind.config_type.name: kind for kind in (ConvTeacher, ConvFilter)}
 
 GROUP = Group(
     "Run an objective that is no network on data, with its theorems. "

@@ -2,6 +2,9 @@ from .base import AbstractExactObjective as AbstractExactObjective
 from .base import AbstractObjective as AbstractObjective
 from .base import Evaluation as Evaluation
 from .base import FunctionObjective as FunctionObjective
+from .conv_filter import ConvFilter as ConvFilter
+from .conv_filter import FilterPoint as FilterPoint
+from .conv_filter import random_start_probability as random_start_probability
 from .conv_numbers import TeacherNumbers as TeacherNumbers
 from .conv_phases import run_summary as run_summary
 from .conv_reduced import GLOBAL as GLOBAL
@@ -21,3 +24,13 @@ from .conv_starts import radius_from_labels as radius_from_labels
 from .conv_teacher import ConvStudent as ConvStudent
 from .conv_teacher import ConvTeacher as ConvTeacher
 from .conv_teacher import CriticalPoint as CriticalPoint
+from .easiness import Easiness as Easiness
+from .easiness import closeness_bound as closeness_bound
+from .easiness import easiness as easiness
+from .patches import AbstractPatches as AbstractPatches
+from .patches import IsotropicPatches as IsotropicPatches
+from .patches import RegionMoments as RegionMoments
+from .patches import SamplePatches as SamplePatches
+from .patches import image_patches as image_patches
+from .patches import row_patches as row_patches
+from .planar import PlanarPatches as PlanarPatches

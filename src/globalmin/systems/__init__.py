@@ -1,6 +1,7 @@
 from .base import AbstractSystem as AbstractSystem
 from .base import Limit as Limit
 from .base import Question as Question
+from .conv_filter import ConvFilterSystem as ConvFilterSystem
 from .conv_teacher import ConvTeacherSystem as ConvTeacherSystem
 from .equilibrium import EquilibriumSystem as EquilibriumSystem
 from .implicit import ImplicitSystem as ImplicitSystem

@@ -5,6 +5,7 @@ from typing import Any
 
 from ..activations import get as activation_named
 from .base import AbstractSystem
+from .conv_filter import ConvFilterSystem
 from .conv_teacher import ConvTeacherSystem
 from .equilibrium import EquilibriumSystem
 from .implicit import ImplicitSystem
@@ -13,7 +14,7 @@ from .two_layer import TwoLayerSystem
 
 SYSTEMS: dict[str, type[AbstractSystem]] = {s.name: s for s in (TwoLayerSystem, EquilibriumSystem, ImplicitSystem)}
 
-OBJECTIVES: dict[str, type[AbstractObjectiveSystem]] = {s.name: s for s in (ConvTeacherSystem,)}
+OBJECTIVES: dict[str, type[AbstractObjectiveSystem]] = {s.name: s for s in (ConvTeacherSystem, ConvFilterSystem)}
 """Objectives that are no networks on data: `globalmin objective` runs them."""
 
 PLANNED: dict[str, tuple[str, str]] = {
@@ -24,7 +25,6 @@ PLANNED: dict[str, tuple[str, str]] = {
     "neural-ode": ("Neural ODE with tied weights", "Gao, Sun, Liu, Gao, ICLR 2025"),
     "balancing": ("auto-balancing of homogeneous networks", "Du, Hu, Lee, NeurIPS 2018; thesis, chapter 4"),
     "factorization": ("asymmetric matrix factorisation", "the same, chapter 4"),
-    "conv-filter": ("learning one convolutional filter", "Du, Lee, Tian, ICLR 2018; thesis, chapter 6"),
     "saddle": ("escaping saddles takes exponential time", "Du, Jin, Lee, Jordan, Póczos, Singh, NeurIPS 2017; chapter 7"),
 }  # fmt: skip
 

@@ -1,4 +1,5 @@
 from . import du2018_conv as du2018_conv
+from . import du2018_filter as du2018_filter
 from . import du2019 as du2019
 from . import du2019_deep as du2019_deep
 from . import gao2022 as gao2022
