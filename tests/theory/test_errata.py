@@ -5,11 +5,21 @@ import numpy as np
 import pytest
 import scipy.integrate
 
-from globalmin.theory import ERRATA, AbstractCertificate, du2019, du2019_deep, erratum, gao2022, ling2023
+from globalmin.theory import (
+    ERRATA,
+    AbstractCertificate,
+    du2018_conv,
+    du2018_filter,
+    du2019,
+    du2019_deep,
+    erratum,
+    gao2022,
+    ling2023,
+)
 
 CERTIFICATES = [
     cls
-    for module in (du2019, du2019_deep, gao2022, ling2023)
+    for module in (du2018_conv, du2018_filter, du2019, du2019_deep, gao2022, ling2023)
     for _, cls in inspect.getmembers(module, inspect.isclass)
     if issubclass(cls, AbstractCertificate) and not cls.__name__.startswith("Abstract")
 ]
