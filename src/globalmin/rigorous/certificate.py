@@ -14,12 +14,29 @@ from .._core import UnsolvedError
 from ..systems import AbstractSystem, Iterate
 from . import file
 from .enclosure import Interval, UnboundedError
+from .equilibrium import equilibrium_numbers
 from .flint import flint
+from .implicit import implicit_numbers
 from .theorem import Numbers, Proof, prove
 from .two_layer import two_layer_numbers
 
-MAKERS: dict[str, Callable[[Iterate], Numbers]] = {
-    "two-layer": lambda iterate: two_layer_numbers(iterate.model, np.asarray(iterate.x), np.asarray(iterate.y)),  # pyright: ignore
+
+def _two_layer(iterate: Any) -> Numbers:
+    return two_layer_numbers(iterate.model, np.asarray(iterate.x), np.asarray(iterate.y))
+
+
+def _equilibrium(iterate: Any) -> Numbers:
+    return equilibrium_numbers(iterate.model, np.asarray(iterate.x), np.asarray(iterate.y), iterate.solved[:2])
+
+
+def _implicit(iterate: Any) -> Numbers:
+    return implicit_numbers(iterate.model, np.asarray(iterate.x), np.asarray(iterate.y), iterate.solved[:2])
+
+
+MAKERS: dict[str, Callable[[Any], Numbers]] = {
+    "two-layer": _two_layer,
+    "equilibrium": _equilibrium,
+    "implicit-relu": _implicit,
 }
 """What computes a system's numbers, by the system's name."""
 

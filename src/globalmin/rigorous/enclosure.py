@@ -21,6 +21,8 @@ from .flint import down, up
 
 UNIT = 2.0**-53
 TINY = 2.0**-1074
+BLOCK = 64
+"""Terms of an inner product that are left to BLAS at a time."""
 
 
 class UnboundedError(ValueError):
@@ -106,8 +108,15 @@ class Enclosure:
 
     def __matmul__(self, other: "Enclosure") -> "Enclosure":
         k = self.mid.shape[-1]
-        mid = self.mid @ other.mid
-        size = np.abs(self.mid) @ (gamma(k) * np.abs(other.mid) + other.rad)
+        depth = k
+        if k <= 2 * BLOCK:
+            mid = self.mid @ other.mid
+        else:  # a sum of short products is rounded γ_(length + number), not γ_k
+            depth = BLOCK + math.ceil(k / BLOCK)
+            mid = self.mid[..., :BLOCK] @ other.mid[:BLOCK]
+            for first in range(BLOCK, k, BLOCK):
+                mid = mid + self.mid[..., first : first + BLOCK] @ other.mid[first : first + BLOCK]
+        size = np.abs(self.mid) @ (gamma(depth) * np.abs(other.mid) + other.rad)
         if self.rad.any():
             size = size + self.rad @ (np.abs(other.mid) + other.rad)
         return Enclosure(mid, grow(size, 2 * k + 4) + k * TINY)
@@ -140,6 +149,12 @@ class Enclosure:
     def norm(self) -> Interval:
         """The Euclidean norm of all entries."""
         return Enclosure(self.mid.reshape(1, -1), self.rad.reshape(1, -1)).row_norm()
+
+    def row_gram(self, off: np.ndarray) -> "Enclosure":
+        """AAᵀ for rows that are moreover off by vectors of these norms: ‖a_i‖e_j + e_i‖a_j‖ + e_i e_j (Cauchy-Schwarz)."""
+        lengths = self.row_norms_upper()
+        outer = np.outer(lengths, off)
+        return (self @ self.T).widened(grow(outer + outer.T + np.outer(off, off), 4))
 
     def _row_norms(self) -> tuple[np.ndarray, np.ndarray]:
         """Row by row, scaled by a power of two so that squares neither overflow nor vanish."""

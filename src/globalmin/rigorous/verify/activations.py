@@ -3,6 +3,23 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+import scipy.special
+
+GUESSES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "tanh": np.tanh,
+    "softplus": lambda z: np.logaddexp(z, 0.0),
+    "sigmoid": scipy.special.expit,
+    "erf": scipy.special.erf,
+    "gelu": lambda z: z * scipy.special.ndtr(z),
+    "silu": lambda z: z * scipy.special.expit(z),
+    "sin": np.sin,
+    "elu": lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0.0))),
+    "relu": lambda z: np.maximum(z, 0.0),
+    "identity": lambda z: z,
+}
+"""φ in doubles, for approximations whose residual is then enclosed."""
+
 
 class Phi:
     """An activation in ball arithmetic: `value`, `slope`, `bend` as functions, the suprema as balls (`None` if infinite).
@@ -30,6 +47,7 @@ class Phi:
             )
         self.slope01 = name in ("tanh", "softplus", "sigmoid", "elu", "relu", "identity")
         kinds[name]()
+        self.guess = GUESSES[name]
 
     def _set(self, value: Any, slope: Any, bend: Any, suprema: tuple[Any, Any, Any]) -> None:
         self.value, self.slope, self.bend = value, slope, bend

@@ -3,7 +3,7 @@ r"""Ball matrices of Arb for the checker, and the eigenvalue bounds that it prov
 Nothing here is shared with the maker: products are exact-order-free in Arb at `BITS` bits; a claim λ_min(A) ≥ s is shown by a
 factorisation and its residual, not by an a-priori bound. If L is any matrix of doubles and ‖(A − s′I) − LLᵀ‖ ≤ s′ − s then
 λ_min(A) ≥ s, since LLᵀ is positive semidefinite. Small matrices (and those where that is not sharp enough) are factored as LDLᵀ
-in balls: all pivots positive proves it for every matrix inside (Sylvester's law of inertia).
+in balls: all pivots positive proves it (Sylvester's law of inertia).
 
 A product of more than `LIMIT` multiplications would take Arb minutes. It is done in double precision without rounding: the
 operands are cut into slices of so few bits that sums of products of two slices are exact doubles (Ozaki, Ogita, Oishi and Rump,
@@ -173,8 +173,13 @@ class Balls:
         return self.arb(2) ** -int(float((top.log() / self.arb(2).log()).mid()))
 
     def _positive_pivots(self, a: Any) -> bool:
-        rows = a.tolist()
-        n = len(rows)
+        # The radii enter by their norm (Weyl), not through the elimination, in which they would double at every step.
+        off = self.arb(0)
+        for row in a.tolist():
+            off = off.max(sum((v.rad() for v in row), self.arb(0)))
+        rows, n = [[v.mid() for v in row] for row in a.tolist()], a.nrows()
+        for i in range(n):
+            rows[i][i] -= off.abs_upper()
         lower: list[list[Any]] = []
         pivots: list[Any] = []
         for i in range(n):

@@ -12,10 +12,16 @@ from ..flint import precision
 from .balls import BITS, Balls
 from .claims import Claims, RefutedError
 from .constants import Constants
+from .equilibrium import check_equilibrium
+from .implicit import check_implicit
 from .theorem import check_theorem
 from .two_layer import check_two_layer
 
-CHECKERS: dict[str, Callable[..., Constants]] = {"two-layer": check_two_layer}
+CHECKERS: dict[str, Callable[..., Constants]] = {
+    "two-layer": check_two_layer,
+    "equilibrium": check_equilibrium,
+    "implicit-relu": check_implicit,
+}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,104 @@
+"""The deep equilibrium model, checked: f = a·z, z = φ(Wz + Ux), every claimed number recomputed in ball matrices."""
+
+from typing import Any
+
+import numpy as np
+
+from .activations import Phi
+from .claims import Claims, RefutedError
+from .constants import Constants
+from .solved import resolvent_bounds, solve
+
+
+def check_equilibrium(
+    claims: Claims, options: dict, weights: dict[str, np.ndarray], x: np.ndarray, y: np.ndarray
+) -> Constants:
+    """Confirm the claims, and return the Lipschitz constants as functions of the radius."""
+    balls, arb = claims.balls, claims.arb
+    phi = Phi(arb, options["activation"])
+    w, readout, rows = balls.exact(weights["hidden"]), balls.exact(weights["readout"]), balls.exact(x)
+    claims.operator_norm("w_norm", w)
+    claims.greatest_eigenvalue("mu", (w + w.transpose()) * arb(0.5))
+    shift = balls.product(rows, balls.exact(weights["inject"]).transpose())
+    found = solve(balls, claims, phi, w, shift, readout)
+    states = found.states
+    products = balls.product(rows, rows.transpose())
+    both = states + products
+    claims.number("rho_0", balls.norm((found.read - balls.exact(y)).entries()))
+    claims.least_eigenvalue("lambda_min_readout", states)
+    claims.greatest_root("features_norm", both)
+
+    def plainly(radius: Any) -> Any:
+        bounds = resolvent_bounds(claims, phi, radius)
+        if bounds is None:
+            raise RefutedError("refuted: on the claimed ball the equilibrium is not proven to exist")
+        return bounds[0] * claims.upper("features_norm") * (1 + bounds[0] * radius)
+
+    if "lambda_min_all" not in claims.names:
+        return Constants({"readout": plainly}, None)
+    gram = states + balls.hadamard(found.adjoints, both)
+    claims.least_eigenvalue("lambda_min_all", gram)
+    claims.greatest_eigenvalue("lambda_max", gram)
+    claims.number("a_norm", balls.norm(readout.entries()))
+    claims.number("w_row", balls.largest(balls.row_norms(w)))
+    claims.number("w_column", balls.largest(balls.row_norms(w.transpose())))
+    lengths = [
+        (balls.squares(z) + balls.squares(r)).sqrt() for z, r in zip(found.state.tolist(), rows.tolist(), strict=True)
+    ]
+    claims.number("feature_max", balls.largest(lengths))
+    claims.greatest_root("fourth_moment", balls.hadamard(both, both))
+    claims.number("adjoint_max", balls.largest(balls.row_norms(found.weighted)))
+    claims.number("g_max", balls.largest([abs(v) for v in found.adjoint.entries()]))
+    bends = balls.hadamard(found.adjoint, balls.map(phi.bend, found.before))
+    claims.number("gbend_max", balls.largest([abs(v) for v in bends.entries()]))
+
+    def on_ball(radius: Any) -> tuple[Any, Any]:
+        return _system(claims, phi, radius, [arb(v) for v in options["witness"]["drifts"]])
+
+    def whole(radius: Any) -> Any:
+        corner, side = on_ball(radius)
+        return corner / 2 + (corner * corner / 4 + side * side).sqrt()
+
+    def readout_constant(radius: Any) -> Any:
+        return plainly(radius).min(on_ball(radius)[1])
+
+    return Constants({"all": whole, "readout": readout_constant}, whole)
+
+
+def _system(claims: Claims, phi: Phi, radius: Any, drifts: list[Any]) -> tuple[Any, Any]:
+    """(2rTY + bent χ, TY) on the ball, after the five inequalities that make the witness a bound of the drifts."""
+    bounds = resolvent_bounds(claims, phi, radius)
+    if bounds is None or len(drifts) != 5 or not all(v >= 0 for v in drifts):
+        raise RefutedError("refuted: on the claimed ball the equilibrium is not proven to exist")
+    t, n = bounds
+    c = claims.upper
+    h, g, r, z_all, z_one = drifts
+    largest_feature, features = c("feature_max") + z_one, c("features_norm") + z_all
+    a = c("a_norm") + radius
+    adjoint = min_of(c("adjoint_max") + r, t * a)
+    bend = min_of(
+        c("gbend_max") + phi.sup2 * g + phi.sup3 * h * c("g_max"), phi.sup2 * (c("g_max") + g), phi.sup2 * n * a
+    )
+    forced = radius * (1 + adjoint * adjoint).sqrt()
+    pull = radius * largest_feature
+    column = c("w_column") + radius
+    needed = (
+        min_of(n, 1 + (c("w_row") + radius) * t) * pull,
+        min_of(min_of(n, 1 + column * t) * forced + column * n * bend * n * pull, n * a + c("g_max")),
+        t * forced + bend * n * n * pull,
+        t * radius * features,
+        t * pull,
+    )
+    if not all(right <= left for left, right in zip(drifts, needed, strict=True)):
+        raise RefutedError("refuted: the witness of the curvature's system does not solve it on the claimed ball")
+    side = t * features
+    moved = c("fourth_moment").sqrt() + z_all
+    return 2 * adjoint * side + bend * n * n * min_of(moved * moved, largest_feature * features), side
+
+
+def min_of(*values: Any) -> Any:
+    """The smallest of some balls."""
+    found = values[0]
+    for v in values[1:]:
+        found = found.min(v)
+    return found
