@@ -29,15 +29,14 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-import equinox as eqx
-
 from .._core import Estimate
 from .certificate import AbstractCertificate, Hypothesis, Promise, Verdict
 
 RADIUS_MARGIN = 1.001  # the constants are taken on a ball this much larger than R_*, so that R_* ≤ R is strict
 
 
-class Block(eqx.Module):
+@dataclasses.dataclass(frozen=True)  # no module: bisections call its methods thousands of times
+class Block:
     """A lower bound on σ_min(J) near θ₀: σ_min(J_*) ≥ sigma − ψ(p), with ψ(p) = lipschitz(R) · p on the ball of radius R.
 
     A richer ψ is given as `drift(p)` with its integral `drift_integral(p)`, ψ increasing. With `along_path` it bounds what a
@@ -62,7 +61,8 @@ class Block(eqx.Module):
         return self.lipschitz(radius) * p * p / 2  # pyright: ignore[reportOptionalCall]
 
 
-class Curvature(eqx.Module):
+@dataclasses.dataclass(frozen=True)
+class Curvature:
     """Bounds on the whole Jacobian over a ball: what a finite step needs beyond gradient flow.
 
     `lipschitz(R)` is Λ on the ball of radius R, nondecreasing in R and infinite where nothing is proven;
@@ -78,7 +78,8 @@ class Curvature(eqx.Module):
         return self.jacobian_norm.upper + self.lipschitz(radius) * radius
 
 
-class Comparison(eqx.Module):
+@dataclasses.dataclass(frozen=True)
+class Comparison:
     """A point θ_c near the iterate that fits the data better: where the constants are taken, and how far away it is."""
 
     distance: Estimate  # D = ‖θ₀ − θ_c‖
@@ -206,7 +207,9 @@ class Kantorovich(AbstractCertificate):
             ways.append(f"widen to about m = {needed['width']:.3g} (now {self.width}), if Λ falls as m^(−1/2)")
         if "step_size" in needed:
             ways.append(f"lower the step size to {needed['step_size']:.3g}")
-        ways.append("centre the output (train f − f at initialisation), or choose an activation with a smaller sup|φ″|")
+        ways.append(
+            "centre the output (train f − f at initialisation), or, where φ is smooth, choose one with a smaller sup|φ″|"
+        )
         return ways
 
     def to_fields(self) -> dict[str, Any]:
@@ -246,7 +249,8 @@ class Kantorovich(AbstractCertificate):
         }
 
 
-class _Attempt(eqx.Module):
+@dataclasses.dataclass(frozen=True)
+class _Attempt:
     """One evaluation of the theorem for one block and one step size."""
 
     block: str
@@ -349,7 +353,8 @@ def certify(
     )
 
 
-class _Task(eqx.Module):
+@dataclasses.dataclass(frozen=True)
+class _Task:
     """What is certified, whatever the step size."""
 
     rho: Estimate
@@ -397,12 +402,14 @@ def _attempt(task: _Task, block: Block, eta: float | None, *, pessimistic: bool)
 
     if not sigma > 0:
         return failed(0.0, 1.0, math.inf)
+    top = math.inf if block.drift is None else _turning_point(block, sigma, 0.0)  # a richer ψ asks for no ball
     # R and the constants on its ball depend on each other. Every R tried is at most RADIUS_MARGIN times the smallest one
     # that can serve, and the constants only grow with R, so a failure on the way is a failure for good.
     radius, c, h = RADIUS_MARGIN * (far if far > 0 else rho_0 / sigma), 1.0, math.inf
     for _ in range(200):
         lam, beta, c, target = constants(radius)
-        top = _turning_point(block, sigma, radius)
+        if block.drift is None:
+            top = _turning_point(block, sigma, radius)
         height = _height(block, sigma, radius, far, top)
         h = math.inf if c <= 0 or not height > 0 else target / (2 * c * height)
         if not c > 0 or not h < 0.5:
