@@ -23,7 +23,7 @@ SLICE = 2**22
 """Numbers in a slice of a block's gradients, and in a tile of its terms' products: 32 MiB in float64."""
 
 
-def grams_of(blocks: Mapping[str, TangentBlock | TangentStack]) -> dict[str, Float[Array, "n n"]]:
+def grams_of(blocks: Mapping[str, TangentBlock | TangentStack]) -> dict[str, Float[Array, "N N"]]:
     """Each block's share of J Jᵀ, Σ_kl (left_ik·left_jl)(right_ik·right_jl); a stack's is the sum over its layers.
 
     An array that stands in several blocks (the adjoint of a deep equilibrium model) is multiplied once.
@@ -41,19 +41,27 @@ def grams_of(blocks: Mapping[str, TangentBlock | TangentStack]) -> dict[str, Flo
             grams[name] = _summed(block.left, block.right)
         elif block.left.ndim > 2:
             grams[name] = _over_terms(block.left, block.right)
-        elif block.right.shape[-1] == 1:  # a read-out: the right Gram has rank one
+        elif block.right.shape[-1] == 1 and len(block.left) == len(block.right):  # a read-out: the right Gram has rank one
             grams[name] = product(block.left) * block.right * block.right[:, 0]
         else:
-            grams[name] = product(block.left) * product(block.right)
+            grams[name] = product(block.left) * _for_outputs(product(block.right), len(block.left))
     return grams
 
 
-def _share(left: Float[Array, "n *terms p"], right: Float[Array, "n *terms q"]) -> Float[Array, "n n"]:
-    return _over_terms(left, right) if left.ndim > 2 else _self_product(left) * _self_product(right)
+def _share(left: Float[Array, "N *terms p"], right: Float[Array, "n *terms q"]) -> Float[Array, "N N"]:
+    if left.ndim > 2:
+        return _over_terms(left, right)
+    return _self_product(left) * _for_outputs(_self_product(right), len(left))
+
+
+def _for_outputs(gram: Float[Array, "n n"], count: int) -> Float[Array, "N N"]:
+    """Each entry for all outputs of its two samples, `count` rows in all; n² numbers until here, and not N²."""
+    outputs = count // len(gram)
+    return gram if outputs == 1 else jnp.repeat(jnp.repeat(gram, outputs, 0), outputs, 1)
 
 
 @jax.jit
-def _summed(left: Float[Array, "layers n *terms p"], right: Float[Array, "layers n *terms q"]) -> Float[Array, "n n"]:
+def _summed(left: Float[Array, "layers N *terms p"], right: Float[Array, "layers n *terms q"]) -> Float[Array, "N N"]:
     """The shares of a stack's layers added up, one n × n matrix at a time."""
     n = left.shape[1]
     total = jnp.zeros((n, n), left.dtype)
@@ -145,13 +153,13 @@ def _self_product(a: Float[Array, "n p"]) -> Float[Array, "n n"]:
 
 
 @eqx.filter_jit
-def block_grams(model: AbstractModel, x: Float[Array, "n d"], state: PyTree = None) -> dict[str, Float[Array, "n n"]]:
+def block_grams(model: AbstractModel, x: Float[Array, "n d"], state: PyTree = None) -> dict[str, Float[Array, "N N"]]:
     """Every trained block's share of the empirical tangent kernel; their sum is J Jᵀ."""
     return grams_of(model.tangent_blocks(x, state))
 
 
 @eqx.filter_jit
-def layer_grams(model: AbstractModel, x: Float[Array, "n d"], state: PyTree = None) -> dict[str, Float[Array, "n n"]]:
+def layer_grams(model: AbstractModel, x: Float[Array, "n d"], state: PyTree = None) -> dict[str, Float[Array, "N N"]]:
     """The same with the layers of a stack one by one, by their names: G^(1), ..., G^(H+1) of a deep network.
 
     n² numbers for each layer; `gram` adds them up in the memory of one.
@@ -166,13 +174,14 @@ def layer_grams(model: AbstractModel, x: Float[Array, "n d"], state: PyTree = No
     return grams
 
 
-def gram(model: AbstractModel, x: Float[Array, "n d"], state: PyTree = None) -> Float[Array, "n n"]:
+def gram(model: AbstractModel, x: Float[Array, "n d"], state: PyTree = None) -> Float[Array, "N N"]:
     r"""Empirical tangent kernel $H = J J^\top$, $J = \partial f(X) / \partial\theta$ over the trained parameters.
 
     **Arguments:** `model`; `x`, inputs, one per row, in the dtype of the parameters; `state`, a warm start for models
     with an inner solve.
 
-    **Returns:** the n × n matrix; its eigenvalues are rates per unit of gradient-flow time for L = ½‖u − y‖².
+    **Returns:** the matrix, N = n times the outputs per sample; its eigenvalues are rates per unit of gradient-flow time
+    for L = ½‖u − y‖².
 
     **Cost:** O(n² (p + q)) time per block of shape p × q, memory max(n², n p).
     """

@@ -7,6 +7,17 @@ from .deep import AbstractDeep as AbstractDeep
 from .dense import Dense as Dense
 from .equilibrium import Equilibrium as Equilibrium
 from .fixed_point_layer import AbstractEquilibriumModel as AbstractEquilibriumModel
+from .gated import AbstractGated as AbstractGated
+from .gated import Gated as Gated
+from .gated import Rectified as Rectified
+from .gated_update import UpdateTerms as UpdateTerms
+from .gated_update import update_terms as update_terms
+from .gates import GATES as GATES
+from .gates import AbstractGates as AbstractGates
+from .gates import ChainGates as ChainGates
+from .gates import InputGates as InputGates
+from .gates import LowRankGates as LowRankGates
+from .gates import Patterns as Patterns
 from .implicit import Implicit as Implicit
 from .neural_ode import NeuralODE as NeuralODE
 from .resnet import ResNet as ResNet

@@ -14,7 +14,7 @@ from .._core import RESULTS
 class Step(eqx.Module):
     """Outputs and gradient of L = ½‖u − y‖² at one iterate, with the solver state that warm-starts the next."""
 
-    outputs: Float[Array, " n"]
+    outputs: Float[Array, " N"]  # n, or the outputs of each sample next to each other
     gradient: PyTree  # shaped like the model; None at what is not trained
     state: PyTree  # warm starts; () for a model without an inner solve
     info: dict[str, Any]  # scalars worth recording: iterations, residuals
@@ -25,17 +25,18 @@ class TangentBlock(eqx.Module):
     """Per-sample gradients of one parameter block as sums of outer products, ∂f_i/∂W = Σ_k left_ik ⊗ right_ik.
 
     Its share of the empirical tangent kernel is Σ_kl (left_ik·left_jl)(right_ik·right_jl): two small Gram matrices
-    and a Hadamard product where there is one term, never a Jacobian.
+    and a Hadamard product where there is one term, never a Jacobian. With k outputs per sample `left` has k n rows, the
+    outputs of a sample next to each other, and each row of `right` serves k of them.
     """
 
-    left: Float[Array, "n *terms p"]
+    left: Float[Array, "N *terms p"]
     right: Float[Array, "n *terms q"]
 
 
 class TangentStack(eqx.Module):
     """The tangent blocks of several layers of one shape, as one pair of arrays: what a loop over layers makes."""
 
-    left: Float[Array, "layers n *terms p"]
+    left: Float[Array, "layers N *terms p"]
     right: Float[Array, "layers n *terms q"]
     names: tuple[str, ...] = eqx.field(static=True)  # of the layers, in order
 

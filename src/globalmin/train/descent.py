@@ -78,7 +78,7 @@ def start_at(objective: AbstractObjective, point: PyTree, method: AbstractMethod
 def descend(
     state: DescentState[Model],
     x: Float[Array, "n d"],
-    y: Float[Array, " n"],
+    y: Float[Array, " N"],
     step_size: float,
     epochs: int,
     advance: Callable | None = None,

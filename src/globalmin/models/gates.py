@@ -1,0 +1,132 @@
+"""Where a gated network's activation patterns come from: fixed random maps of the input, never the trained weights."""
+
+from abc import abstractmethod
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, UInt8
+
+from .._core import numerics
+
+SHIFTS = np.arange(8, dtype=np.uint8)
+
+HIGHEST = jax.lax.Precision.HIGHEST
+
+
+class Patterns(eqx.Module):
+    """Activation patterns D_1 … D_L of a set of inputs, a bit each: n m L / 8 bytes.
+
+    Bit j of byte b belongs to neuron b + j m/8: eight runs of neighbours, which unpack in vector instructions.
+    """
+
+    bits: UInt8[Array, "depth n bytes"]
+    width: int = eqx.field(static=True)
+
+    @classmethod
+    def pack(cls, masks: Bool[Array, "depth n m"]) -> "Patterns":
+        """From booleans."""
+        depth, n, width = masks.shape
+        count = -(-width // 8)
+        padded = jnp.pad(masks, ((0, 0), (0, 0), (0, 8 * count - width))).reshape(depth, n, 8, count)
+        return cls(jnp.sum(padded.astype(jnp.uint8) << SHIFTS[:, None], axis=2, dtype=jnp.uint8), width)
+
+    def unpack(self) -> Bool[Array, "depth n m"]:
+        """Back to booleans."""
+        return unpacked(self.bits, self.width)
+
+
+def unpacked(bits: UInt8[Array, "*more bytes"], width: int) -> Bool[Array, "*more m"]:
+    """The booleans of `width` neurons from bytes as in `Patterns`."""
+    runs = (bits[..., None, :] >> SHIFTS[:, None]) & jnp.uint8(1)
+    return runs.reshape(*bits.shape[:-1], -1)[..., :width].astype(bool)
+
+
+class AbstractGates(eqx.Module):
+    """Gates of L layers of width m on the features z_0 = max(Cx, 0) of an input. A gate is open where its value is > 0."""
+
+    @abstractmethod
+    def masks(self, x: Float[Array, "n d"], features: Float[Array, "n m"]) -> Bool[Array, "depth n m"]:
+        """Patterns D_1 … D_L of the inputs `x` with features z_0 = `features`."""
+
+
+class ChainGates(AbstractGates):
+    """The paper's: z_k = max(Ψ_k z_{k−1}, 0), D_k = 1{Ψ_k z_{k−1} > 0}. As many products as the network itself."""
+
+    matrices: Float[Array, "depth m m"]
+
+    @classmethod
+    def init(cls, depth: int, width: int, dimension: int, *, key: PRNGKeyArray, dtype=jnp.float64) -> "ChainGates":
+        """Ψ_k ~ N(0, 2/m)."""
+        return cls(jnp.asarray(2 / width, dtype) ** 0.5 * jax.random.normal(key, (depth, width, width), dtype))
+
+    def masks(self, x: Float[Array, "n d"], features: Float[Array, "n m"]) -> Bool[Array, "depth n m"]:
+        """Patterns by one pass through Ψ."""
+
+        def layer(z, matrix):
+            before = jnp.matmul(z, matrix.T, precision=HIGHEST)
+            return jnp.maximum(before, 0), before > 0
+
+        return jax.lax.scan(layer, features, self.matrices)[1]
+
+
+class InputGates(AbstractGates):
+    """D_k = 1{Ψ_k x > 0}: patterns of different inputs decorrelate like 2^{−L}, and each costs m d operations only.
+
+    These are the gates that the source's Lemma 4 analyses, while its network has `ChainGates`.
+    """
+
+    matrices: Float[Array, "depth m d"]
+
+    @classmethod
+    def init(cls, depth: int, width: int, dimension: int, *, key: PRNGKeyArray, dtype=jnp.float64) -> "InputGates":
+        """Ψ_k ~ N(0, 1); only signs count."""
+        return cls(jax.random.normal(key, (depth, width, dimension), dtype))
+
+    def masks(self, x: Float[Array, "n d"], features: Float[Array, "n m"]) -> Bool[Array, "depth n m"]:
+        """Patterns by one product per layer."""
+        return jnp.einsum("kmd,nd->knm", self.matrices, x, precision=HIGHEST) > 0
+
+
+class LowRankGates(AbstractGates):
+    """`ChainGates` with Ψ_k = U_k V_k of rank r: 2rm operations per layer and input instead of m².
+
+    Drawn so before training, inference with few operations is exact. As an approximation of other gates it is not:
+    `factored_gates` measures by how much.
+    """
+
+    left: Float[Array, "depth m r"]
+    right: Float[Array, "depth r m"]
+
+    @classmethod
+    def init(
+        cls, depth: int, width: int, dimension: int, *, key: PRNGKeyArray, rank: int | None = None, dtype=jnp.float64
+    ) -> "LowRankGates":
+        """U, V ~ N(0, 1), scaled so that Ψ_k has entries of variance 2/m; by default r = √m."""
+        rank = max(1, round(width**0.5)) if rank is None else numerics.check_count("rank", rank)
+        u_key, v_key = jax.random.split(key)
+        scale = jnp.asarray(2 / (width * rank), dtype) ** 0.5
+        return cls(
+            scale * jax.random.normal(u_key, (depth, width, rank), dtype),
+            jax.random.normal(v_key, (depth, rank, width), dtype),
+        )
+
+    def masks(self, x: Float[Array, "n d"], features: Float[Array, "n m"]) -> Bool[Array, "depth n m"]:
+        """Patterns by two thin products per layer."""
+
+        def layer(z, factors):
+            left, right = factors
+            thin = jnp.matmul(z, right.T, precision=HIGHEST)
+            before = jnp.matmul(thin, left.T, precision=HIGHEST)
+            return jnp.maximum(before, 0), before > 0
+
+        return jax.lax.scan(layer, features, (self.left, self.right))[1]
+
+
+GATES: dict[str, type[ChainGates] | type[InputGates] | type[LowRankGates]] = {
+    "chain": ChainGates,
+    "inputs": InputGates,
+    "low-rank": LowRankGates,
+}
+"""Gate sources by name."""
