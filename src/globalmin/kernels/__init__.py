@@ -4,6 +4,8 @@ from .conv import ConvResNetKernel as ConvResNetKernel
 from .dense import DenseKernel as DenseKernel
 from .equilibrium import EquilibriumKernel as EquilibriumKernel
 from .equilibrium import UnrolledEquilibriumKernel as UnrolledEquilibriumKernel
+from .gated import GatedKernel as GatedKernel
+from .gated import c_infinity as c_infinity
 from .implicit import GeometricBound as GeometricBound
 from .implicit import ImplicitKernel as ImplicitKernel
 from .implicit import geometric_lower_bound as geometric_lower_bound

@@ -120,20 +120,20 @@ class EquilibriumKernel(AbstractKernel):
         """
         kappa, gain, bend = self.kappa, self.contraction, self.bend
         obtuse = cov.angle > math.acos(-min(kappa, 1.0))
-        v_0 = _versine(jnp.where(obtuse, math.pi - cov.angle, cov.angle))
+        v_0 = versine(jnp.where(obtuse, math.pi - cov.angle, cov.angle))
         sign, turn = jnp.where(obtuse, -1.0, 1.0), jnp.where(obtuse, math.pi, 0.0)  # θ = turn + sign · angle of v
 
         def newton(_, v):
-            angle = _angle_of(v)
-            excess = v * (1 + kappa * turn) - v_0 + kappa * (sign * _arc(angle, v) - turn)
+            angle = angle_of(v)
+            excess = v * (1 + kappa * turn) - v_0 + kappa * (sign * arc(angle, v) - turn)
             return v - excess / (1 + kappa * (turn + sign * angle))
 
         # Relative errors left, measured over all angles: 1e-7 after two steps at κ = 0.05 (σ_w² = 0.13), 1e-9 after
         # four at κ = 1, and each step squares them; a factor 3 of κ beyond 1 costs one step to come as close.
         steps = 4 if kappa <= 0.05 else 5 + max(0, math.ceil(math.log(kappa, 3)))
         v = jax.lax.fori_loop(0, steps, newton, v_0)
-        angle = _angle_of(v)
-        dual = jnp.where(obtuse, (v - 1) * (1 - bend), 1 - v) + bend / math.pi * _arc(angle, v)
+        angle = angle_of(v)
+        dual = jnp.where(obtuse, (v - 1) * (1 - bend), 1 - v) + bend / math.pi * arc(angle, v)
         lost = bend / math.pi * (turn + sign * angle)  # 1 − D/D(θ = 0)
         kept = jnp.where(obtuse, 1 - bend + bend / math.pi * angle, 1 - lost)
         half = gain / (2 * self.sigma_w2)  # (α₊² + α₋²)/2 = E[φ′²]
@@ -234,10 +234,10 @@ class UnrolledEquilibriumKernel(AbstractKernel):
         return {"k": k, "nngp": k}
 
     def _homogeneous(self, cov: Covariance) -> Array:
-        gain, tau_0 = self.limit.contraction, _versine(cov.angle)
+        gain, tau_0 = self.limit.contraction, versine(cov.angle)
 
         def normalized_dual(tau):
-            return 1 - tau + self.limit.bend / math.pi * _arc(_angle_of(tau), tau)
+            return 1 - tau + self.limit.bend / math.pi * arc(angle_of(tau), tau)
 
         def one_pass(_, state):
             rho, tau = state
@@ -285,17 +285,17 @@ class UnrolledEquilibriumKernel(AbstractKernel):
         return 2 * rate ** (depth / 2) * (first / (1 - math.sqrt(rate))) ** 2
 
 
-def _versine(angle: Array) -> Array:
+def versine(angle: Array) -> Array:
     """1 − cos of an angle, all digits near 0."""
     return 2 * jnp.square(jnp.sin(angle / 2))
 
 
-def _angle_of(tau: Array) -> Array:
+def angle_of(tau: Array) -> Array:
     """The angle of versine `tau`; rounding may lift tau above 2."""
     return 2 * jnp.arcsin(jnp.minimum(jnp.sqrt(tau / 2), 1.0))
 
 
-def _arc(theta: Array, tau: Array) -> Array:
+def arc(theta: Array, tau: Array) -> Array:
     """g(θ) = sin θ − θ cos θ given θ and τ = 1 − cos θ; ~ θ³/3 near 0, where the difference would cancel."""
     square = theta * theta
     series = square * theta * jnp.polyval(jnp.asarray(_ARC_SERIES), square)
