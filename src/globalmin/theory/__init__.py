@@ -4,6 +4,7 @@ from . import du2019 as du2019
 from . import du2019_deep as du2019_deep
 from . import gao2022 as gao2022
 from . import ling2023 as ling2023
+from . import noy2021 as noy2021
 from .certificate import AbstractCertificate as AbstractCertificate
 from .certificate import Evaluated as Evaluated
 from .certificate import Hypothesis as Hypothesis
