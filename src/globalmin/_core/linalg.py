@@ -79,10 +79,10 @@ def lambda_max(matrix: Float[Array | np.ndarray, "n n"], *, entry_error: float =
     return Estimate(top, n * (EPS * float(np.linalg.norm(a)) + entry_error))
 
 
-def spectral_norm(matrix: Float[Array | np.ndarray, "m n"]) -> Estimate:
+def spectral_norm(matrix: Float[Array | np.ndarray, "m n"], *, dense_limit: int = DENSE_LIMIT) -> Estimate:
     """Operator norm ‖A‖ of any matrix with its error bound.
 
-    Up to `DENSE_LIMIT` (the smaller side) from the Gram matrix of the smaller side, whose square root halves the
+    Up to `dense_limit` (of the smaller side) from the Gram matrix of the smaller side, whose square root halves the
     relative error; beyond, from Lanczos, with a margin of 1e-3 of the value in place of a proven bound.
     """
     a = np.asarray(matrix)
@@ -90,7 +90,7 @@ def spectral_norm(matrix: Float[Array | np.ndarray, "m n"]) -> Estimate:
     if not np.isfinite(a).all():
         raise ValueError("matrix: finite entries expected, NaN or infinity came")
     small = a if a.shape[0] <= a.shape[1] else a.T
-    if small.shape[0] > DENSE_LIMIT:
+    if small.shape[0] > dense_limit:
         squares = scipy.sparse.linalg.aslinearoperator(small) @ scipy.sparse.linalg.aslinearoperator(small.T)
         return _lanczos_top(squares).sqrt()
     gram = small @ small.T

@@ -1,7 +1,7 @@
 """`globalmin kernel`: infinite-width kernels of a data file."""
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from ..experiments.options import SystemOptions
 from .base import Command, Timed, print_json
@@ -20,7 +20,7 @@ class Kernel(SystemOptions, Command):
     out: Path
     """The .npz to write; it must not exist."""
     depth: int | None = None
-    """equilibrium: the kernel of so many passes instead of the equilibrium's."""
+    """gated: L, the number of trained layers. equilibrium: the kernel of so many passes instead of the equilibrium's."""
     weight_std: float | None = None
     """two-layer: standard deviation s of the hidden weights; pre-activations have covariance s^2 x.x' + b^2."""
     bias_std: float | None = None
@@ -29,6 +29,15 @@ class Kernel(SystemOptions, Command):
     """Rows are taken as given unless this says otherwise."""
     json_output: bool = False
     """One JSON object for machines."""
+
+    def system_options(self) -> dict[str, Any]:
+        """The system's options; a depth that is not one of them is the kernel's own."""
+        from ..systems import SYSTEMS
+
+        given = super().system_options()
+        if self.system in SYSTEMS and "depth" not in SYSTEMS[self.system].options:
+            given.pop("depth", None)
+        return given
 
     def run(self) -> int:
         """Compute, write, print the spectrum's lower end."""
@@ -49,7 +58,8 @@ class Kernel(SystemOptions, Command):
             raise ValueError(f"{self.out}: a new file expected, one is there; choose another name")
         if not self.out.parent.is_dir():
             raise ValueError(f"{self.out.parent}: an existing folder expected; make it first")
-        kernel = system.kernel(depth=self.depth, **extra)
+        depth = None if "depth" in system.options else self.depth
+        kernel = system.kernel(depth=depth, **extra)
         x, _ = data.load_inputs(self.data, normalize=self.normalize)
         rows = jnp.asarray(x)
         with Timed(f"kernels of {len(x)} rows", self.json_output):

@@ -27,6 +27,11 @@ class SystemOptions(pydantic.BaseModel):
     gamma: float | None = None
     """implicit-relu: gamma, with (gamma / sqrt m) |A| near 2 gamma at the start. Default 0.1."""
 
+    depth: int | None = None
+    """gated: L, the number of trained layers. Default 2."""
+    gates: str | None = None
+    """gated: chain (the paper's), inputs (of the input alone), low-rank, or relu (the plain ReLU network). Default chain."""
+
     def system_options(self) -> dict[str, Any]:
         """The options that were given."""
         given = {name: getattr(self, name) for name in SystemOptions.model_fields if name != "system"}

@@ -224,7 +224,7 @@ def spectrum_of(prepared: train.Prepared) -> dict[str, Any] | None:
     return {
         "name": limit.name,
         "limit_of": system.limit_of,
-        "scale": prepared.width if system.limit_per_width else 1,
+        "scale": prepared.width**system.limit_power,
         "eigenvalues": [float(v) for v in limit.eigenvalues],
         "error": limit.error,
         "lambda_min": limit.lambda_min.value,

@@ -41,7 +41,9 @@ def grams_of(blocks: Mapping[str, TangentBlock | TangentStack]) -> dict[str, Flo
             grams[name] = _summed(block.left, block.right)
         elif block.left.ndim > 2:
             grams[name] = _over_terms(block.left, block.right)
-        elif block.right.shape[-1] == 1 and len(block.left) == len(block.right):  # a read-out: the right Gram has rank one
+        elif block.right.shape[-1] == 1 and len(block.left) == len(
+            block.right
+        ):  # a read-out: the right Gram has rank one
             grams[name] = product(block.left) * block.right * block.right[:, 0]
         else:
             grams[name] = product(block.left) * _for_outputs(product(block.right), len(block.left))

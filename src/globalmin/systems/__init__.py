@@ -4,6 +4,8 @@ from .base import Question as Question
 from .conv_filter import ConvFilterSystem as ConvFilterSystem
 from .conv_teacher import ConvTeacherSystem as ConvTeacherSystem
 from .equilibrium import EquilibriumSystem as EquilibriumSystem
+from .gated import GatedIterate as GatedIterate
+from .gated import GatedSystem as GatedSystem
 from .implicit import ImplicitSystem as ImplicitSystem
 from .iterate import Iterate as Iterate
 from .objective import AbstractObjectiveSystem as AbstractObjectiveSystem

@@ -75,7 +75,7 @@ class AbstractSystem(eqx.Module):
     paper: ClassVar[str]
     kernel_name: ClassVar[str]  # the limit kernel whose λ_min the theorems ask for
     limit_of: ClassVar[str] = "lambda_min"  # the monitored quantity that tends to it ...
-    limit_per_width: ClassVar[bool] = False  # ... after division by the width
+    limit_power: ClassVar[int] = 0  # ... after division by this power of the width
     kernel_options: ClassVar[tuple[str, ...]] = ()  # of the kernel alone, not of the network
     theorems_listed: ClassVar[tuple[str, ...]]
     figures: ClassVar[tuple[str, ...]] = ()

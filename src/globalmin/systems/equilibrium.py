@@ -27,7 +27,7 @@ class EquilibriumSystem(AbstractSystem):
     paper: ClassVar[str] = "Ling, Xie, Wang, Zhang, Lin, AISTATS 2023"
     kernel_name: ClassVar[str] = "k"
     limit_of: ClassVar[str] = "lambda_min_features"
-    limit_per_width: ClassVar[bool] = True
+    limit_power: ClassVar[int] = 1
     theorems_listed: ClassVar[tuple[str, ...]] = ("Lemma 1", "Condition 1", "Theorem 1", "Theorem 2", "Kantorovich")
     figures: ClassVar[tuple[str, ...]] = ("ling2023-fig1",)
     row_norm: ClassVar[str] = "sqrt-d"

@@ -35,6 +35,11 @@ class Iterate:
         """In words, that the weights have left the region in which the network is known to be defined; "" inside."""
         return ""
 
+    @property
+    def factor_error(self) -> float:
+        """Bound on the relative error of the tangent factors, from whatever source."""
+        return self.solve_error
+
     @cached_property
     def outputs(self) -> np.ndarray:
         """u = f(X)."""
@@ -66,8 +71,8 @@ class Iterate:
         return np.sum(list(self.block_grams.values()), axis=0)
 
     def block_entry_error(self, name: str) -> float:
-        """Bound on the error of an entry of a block's Gram, to first order: rounding, and `solve_error` of the factors."""
-        return gram.entry_error(self.blocks[name], self.solve_error)
+        """Bound on the error of an entry of a block's Gram, to first order: rounding, and `factor_error` of the factors."""
+        return gram.entry_error(self.blocks[name], self.factor_error)
 
     @property
     def entry_error(self) -> float:

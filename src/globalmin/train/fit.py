@@ -112,7 +112,7 @@ def prepare(
         y = y + _outputs(system, reference, x)
         test = None if test is None else (test[0], test[1] + _outputs(system, reference, test[0]))
     state = start(model, x.astype(dtype))
-    first = system.iterate(model, x, y)
+    first = system.iterate(model, x, y, state.solver or None)
     if not np.isfinite(first.outputs).all():
         raise ValueError("the first outputs are NaN or infinite: look for huge values in the data or the weights")
     eta, origin = _step_size(system, first, step_size, method, width)

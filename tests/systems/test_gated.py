@@ -1,0 +1,190 @@
+"""The gated system: its iterates against NumPy, its certificate early in training, its ReLU counterpart, its options."""
+
+import dataclasses
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from globalmin import systems, train
+from globalmin.models import Gated, Rectified
+from globalmin.theory import Verdict, noy2021
+from globalmin.train.descent import start
+
+from ..gated_reference import Network, build, model_of, numbers_of
+from ..helpers import given
+
+
+def problem(seed, n, d):
+    draw = np.random.default_rng(seed)
+    x = draw.standard_normal((n, d))
+    return jnp.asarray(x / np.linalg.norm(x, axis=1, keepdims=True)), jnp.asarray(draw.standard_normal(n))
+
+
+@pytest.fixture(scope="module")
+def case():
+    x, y = problem(0, 5, 4)
+    system = systems.build("gated", depth=3)
+    model = system.init(4, 24, key=jax.random.key(0))
+    return system, model, x, y
+
+
+def test_iterate_against_single_matrices(case):
+    system, model, x, y = case
+    assert isinstance(model, Gated)
+    net = Network(np.asarray(x), *numbers_of(model))
+    iterate = system.iterate(model, x, y)
+    np.testing.assert_allclose(iterate.outputs, net.outputs[:, 0], atol=1e-13)
+    np.testing.assert_allclose(iterate.gram, net.jacobian @ net.jacobian.T, atol=1e-11)
+    np.testing.assert_array_equal(iterate.masks, np.array(net.d[1:]) > 0)
+    zeta = max(np.linalg.norm(net.z(i, 2, 1), 2) for i in range(5))
+    assert iterate.zeta == pytest.approx(zeta, rel=1e-12)
+    # What is stated about errors covers what single precision of the same network does, a factor eps32/eps64 larger.
+    coarse = jax.tree.map(lambda a: a.astype(jnp.float32), eqx.filter(model, eqx.is_inexact_array))
+    coarse = eqx.combine(coarse, model)
+    scale = float(np.finfo(np.float32).eps) / np.finfo(np.float64).eps
+    low = np.asarray(coarse.outputs(x.astype(jnp.float32), model.patterns(x)), np.float64) - np.asarray(y)
+    assert np.linalg.norm(low - iterate.residual) <= scale * iterate.rho.error
+    stack = coarse.tangent_blocks(x.astype(jnp.float32), model.patterns(x))["layers"]
+    change = np.abs(np.asarray(stack.right, np.float64) - iterate.features).max()
+    assert change <= scale * iterate.factor_error * np.linalg.norm(iterate.features, axis=2).max()
+    change = np.abs(np.asarray(stack.left, np.float64) - iterate.adjoints[:, :, 0]).max()
+    assert change <= scale * iterate.factor_error * np.linalg.norm(iterate.adjoints, axis=3).max()
+
+
+def test_watch_measures_what_it_says(case):
+    system, model, x, y = case
+    moved = eqx.tree_at(lambda m: m.layers, model, model.layers + 0.1)
+    found = system.watch(system.iterate(moved, x, y), system.iterate(model, x, y))
+    net = Network(np.asarray(x), *numbers_of(moved))
+    assert found["tau"] == pytest.approx(2.4, rel=1e-5)  # ‖0.1 · ones(24, 24)‖; Lanczos to 1e-6 of the square
+    assert found["pattern_change"] == 0
+    masks = np.array(net.d[1:]) > 0
+    assert found["open_share"] == masks.mean()
+    assert found["dead_share"] == (~masks.any(1)).mean()
+    sizes = np.array([(h**2).sum(1) for h in net.h[:-1]])
+    assert found["alpha_x"] == pytest.approx(sizes.min(), rel=1e-12)
+    assert found["beta_x"] == pytest.approx(sizes.max(), rel=1e-12)
+    assert set(found) == {
+        "alpha_x", "beta_x", "alpha_y", "beta_y", "gamma_ratio", "dominance", "tau", "open_share", "dead_share",
+        "pattern_change",
+    }  # fmt: skip
+
+
+def test_certificate_of_the_check_values():
+    """n = 20, d = 100, m = 1000, L = 2, at the start: it holds, with the stated numbers."""
+    parts = build(1, 20, 100, 1, 1000, 2)
+    system = systems.build("gated", depth=2)
+    model, x, y = model_of(parts), jnp.asarray(parts[0]), jnp.asarray(parts[1][:, 0])
+    iterate = system.iterate(model, x, y)
+    found, flow = system.kantorovich(iterate, 1.68517553601e-6, width=1000)
+    assert found.outcome is flow.outcome is Verdict.HOLDS
+    # Stated to twelve digits; the lower ends of the estimates are about 1e-10 below.
+    assert given(flow.sigma_0) == pytest.approx(120.183601302, rel=1e-8)
+    assert found.rho_0 == pytest.approx(20.8683807993, rel=1e-11)
+    assert iterate.curvature.m2 == pytest.approx(233.279316973, rel=1e-8)
+    assert 0.5 / given(flow.h) == pytest.approx(1.48352696067, rel=1e-7)
+    # κ = 0.9 at that step size, and R_*, σ_* and the rate to the margin of 1.001 of the ball.
+    assert given(found.c) == pytest.approx(0.9, abs=1e-5)
+    assert given(found.radius) == pytest.approx(0.25706371355, rel=1e-5)
+    assert given(found.sigma_star) == pytest.approx(60.2159537867, rel=1e-5)
+    assert 1 - given(found.rate) ** 2 == pytest.approx(0.0109986856634, rel=1e-2)
+    # Printed theorems are silent here, and what replaces Theorem 3 is not.
+    numbers = system.start(iterate)
+    assert noy2021.Descent(numbers).verdict is Verdict.FAILS
+    assert noy2021.OneStepPrinted(numbers, 1e-6).verdict is Verdict.FAILS
+
+
+def test_a_run_is_certified_soon_and_keeps_its_promises():
+    x, y = problem(0, 10, 30)
+    system = systems.build("gated", depth=2)
+    prepared = train.prepare(system, x, y, width=300, epochs=40, key=jax.random.key(0), looks=12)
+    log = train.Log()
+    for _ in train.run(prepared, log):
+        pass
+    found = train.conclude(prepared, log)
+    assert found["certified_epoch"] is not None
+    assert found["certified_epoch"] <= 20
+    assert found["sentence"] == "held throughout"
+    assert {look["pattern_change"] for look in log.looks} == {0.0}
+    assert log.looks[-1]["loss"] < 1e-3 * log.looks[0]["loss"]
+
+
+def test_relu_is_certified_only_where_no_pattern_can_change():
+    """At labels so near that the ball is inside the frozen radius: it holds, and descent of the ReLU network obeys."""
+    x, _ = problem(3, 3, 6)
+    system = systems.build("gated", depth=2, gates="relu")
+    model = system.init(6, 40, key=jax.random.key(2))
+    assert isinstance(model, Rectified)
+    u = model.outputs(x)
+    iterate = system.iterate(model, x, u)
+    reach = iterate.curvature.reach
+    assert 0 < reach < np.inf
+    y = u + 0.2 * reach * np.sqrt(iterate.lambda_min.value) * jnp.ones(3)
+    found, flow = system.kantorovich(system.iterate(model, x, y), None, width=40)
+    assert found.outcome is flow.outcome is Verdict.HOLDS, found.reason
+    assert given(found.radius) < reach
+    assert "while no pattern changes" in found.bound
+    masks, rate = model.masks(x), given(found.rate)
+    state, records = train.descend(start(model, x), x, y, given(found.step_size), 20)
+    np.testing.assert_array_equal(state.model.masks(x), masks)
+    rho = np.sqrt(2 * records.values["loss"])
+    assert (rho[1:] <= rate * rho[:-1] + 1e-13).all()
+    assert float(jnp.linalg.norm(state.model.layers - model.layers)) <= given(found.radius)
+    # Further away nothing is said, though the gated network frozen here would be certified.
+    far = system.iterate(model, x, u + 50 * (y - u))
+    for certificate in system.kantorovich(far, None, width=40):
+        assert certificate.outcome is Verdict.FAILS
+    watched = system.watch(far, far)
+    assert watched["frozen_radius"] == pytest.approx(reach)
+    frozen = systems.build("gated", depth=2).kantorovich(
+        systems.build("gated", depth=2).iterate(model.freeze(), x, far.y), None, width=40
+    )[1]
+    assert watched["frozen_kantorovich_h"] == pytest.approx(given(frozen.h), rel=1e-9)
+
+
+def test_theorems_of_the_system(case):
+    system, model, x, y = case
+    iterate = system.iterate(model, x, y)
+    question = systems.Question(iterate, system.limit(x), 24, 1e-3, 0.1, 1.0, None)
+    found = {type(t).__name__: t for t in system.theorems(question)}
+    assert len(found) == 11
+    assert found["OneStep"].start.alpha_x.value == iterate.spectra.alpha_x
+    radius = found["GradientChange"].radius
+    assert radius == pytest.approx(iterate.rho.value / np.sqrt(iterate.lambda_min.value), rel=1e-6)
+    # Correlations of the limit: the largest c_L over the pairs.
+    correlations = system.kernel()(x)["ntk"] / (3 / 4)
+    np.fill_diagonal(correlations := np.array(correlations), 0)
+    assert found["Decorrelation"].correlation.value == pytest.approx(correlations.max(), rel=1e-12)
+    rectified = dataclasses.replace(system, gates="relu")
+    first = rectified.iterate(model.rectified(), x, y)
+    assert rectified.theorems(dataclasses.replace(question, start=first)) == ()
+    np.testing.assert_array_equal(rectified.limit(x).eigenvalues, system.limit(x).eigenvalues)
+
+
+def test_single_precision_keeps_the_patterns_it_trains_with():
+    """Certificates of a float32 run are about the patterns of that run, though its inputs are those of float64."""
+    x, y = problem(1, 6, 5)
+    prepared = train.prepare(
+        systems.build("gated", depth=3), x, y, width=20, epochs=3, key=jax.random.key(5), dtype=jnp.float32
+    )
+    np.testing.assert_array_equal(prepared.start.masks, prepared.state.solver.unpack())
+
+
+def test_options_and_bad_input():
+    assert systems.build("gated").describe() == {"system": "gated", "depth": 2, "gates": "chain"}
+    for options, message in (
+        ({"depth": 0}, "depth: an integer of at least 1 expected"),
+        ({"gates": "psi"}, "gates: one of chain, inputs, low-rank, relu expected, 'psi' came"),
+        ({"activation": "tanh"}, "gated has no option activation; it has depth, gates"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            systems.build("gated", **options)
+    with pytest.raises(ValueError, match="limit kernel of gated, relu came"):
+        systems.build("gated", gates="relu").kernel()
+    assert systems.build("gated", gates="low-rank").kernel().gates == "chain"
+    x, y = problem(0, 40, 3)
+    with pytest.raises(ValueError, match=r"layer \d of 4 has none for samples .*widen or take another seed"):
+        train.prepare(systems.build("gated", depth=4), x, y, width=2, epochs=1, key=jax.random.key(0))
