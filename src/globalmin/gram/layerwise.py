@@ -118,6 +118,8 @@ def entry_error(block: TangentBlock | TangentStack, relative: float = 0.0) -> fl
     (Cauchy-Schwarz), its largest value over the samples.
     """
     left, right = (np.asarray(side) for side in (block.left, block.right))
+    samples = 1 if isinstance(block, TangentStack) else 0
+    right = np.repeat(right, left.shape[samples] // right.shape[samples], samples)  # several outputs share a row
     layers = left.shape[0] if isinstance(block, TangentStack) else 1
     p, q = left.shape[-1], right.shape[-1]
     n = left.shape[1] if isinstance(block, TangentStack) else len(left)
