@@ -15,11 +15,12 @@ from globalmin.theory import (
     erratum,
     gao2022,
     ling2023,
+    noy2021,
 )
 
 CERTIFICATES = [
     cls
-    for module in (du2018_conv, du2018_filter, du2019, du2019_deep, gao2022, ling2023)
+    for module in (du2018_conv, du2018_filter, du2019, du2019_deep, gao2022, ling2023, noy2021)
     for _, cls in inspect.getmembers(module, inspect.isclass)
     if issubclass(cls, AbstractCertificate) and not cls.__name__.startswith("Abstract")
 ]
@@ -54,7 +55,7 @@ def test_certificates_name_existing_errata(cls):
 
 
 def test_all_theorems_are_found():
-    assert len(CERTIFICATES) == 44 + 15 + 10  # the networks', then du2018_conv's and du2018_filter's
+    assert len(CERTIFICATES) == 57 + 15 + 10  # the networks', then du2018_conv's and du2018_filter's
 
 
 def test_an_unknown_id_names_its_neighbours():
