@@ -20,7 +20,11 @@ class Kernel(SystemOptions, Command):
     out: Path
     """The .npz to write; it must not exist."""
     depth: int | None = None
-    """gated: L, the number of trained layers. equilibrium: the kernel of so many passes instead of the equilibrium's."""
+    """gated, neural-ode: L, the number of layers. equilibrium: the kernel of so many passes instead of the equilibrium's."""
+    time_steps: int | None = None
+    """neural-ode: steps of the limit's integration. Default 16, with extrapolation."""
+    tied: bool | None = None
+    """neural-ode: False for the limit with independent weights at all times. Default True."""
     weight_std: float | None = None
     """two-layer: standard deviation s of the hidden weights; pre-activations have covariance s^2 x.x' + b^2."""
     bias_std: float | None = None
@@ -49,7 +53,7 @@ class Kernel(SystemOptions, Command):
         from ..report import print_spectrum
 
         system = self.build_system()
-        extra = {"weight_std": self.weight_std, "bias_std": self.bias_std}
+        extra = {name: getattr(self, name) for name in ("weight_std", "bias_std", "time_steps", "tied")}
         extra = {k: v for k, v in extra.items() if v is not None}
         unknown = [k for k in extra if k not in system.kernel_options]
         if unknown:

@@ -31,6 +31,22 @@ class SystemOptions(pydantic.BaseModel):
     """gated: L, the number of trained layers. Default 2."""
     gates: str | None = None
     """gated: chain (the paper's), inputs (of the input alone), low-rank, or relu (the plain ReLU network). Default chain."""
+    horizon: float | None = None
+    """neural-ode: the time T up to which the states are integrated. Default 1; only sigma_w T matters."""
+    layers: int | None = None
+    """neural-ode: steps of equal length, the layers of the residual network with solver euler. Default 10."""
+    sigma_u: float | None = None
+    """neural-ode: sigma_u, with h_0 = (sigma_u / sqrt d) U x. Default sqrt d."""
+    sigma_w: float | None = None
+    """neural-ode: sigma_w, with dh/dt = (sigma_w / sqrt m) W phi(h). Default 1; take 1 / T for long horizons."""
+    sigma_v: float | None = None
+    """neural-ode: sigma_v, with f = (sigma_v / sqrt m) v.phi(h_T). Default 1."""
+    solver: str | None = None
+    """neural-ode: euler (the residual network, the only one with a certificate), heun, rk4, tsit5 or dopri5."""
+    tolerance: float | None = None
+    """neural-ode: relative and absolute tolerance of adaptive steps (heun, tsit5, dopri5). Default: equal steps."""
+    adjoint: str | None = None
+    """neural-ode: explicit (exact, equal steps), checkpoint, direct (both exact) or backsolve (the adjoint equation)."""
 
     def system_options(self) -> dict[str, Any]:
         """The options that were given."""

@@ -8,6 +8,8 @@ from .gated import GatedIterate as GatedIterate
 from .gated import GatedSystem as GatedSystem
 from .implicit import ImplicitSystem as ImplicitSystem
 from .iterate import Iterate as Iterate
+from .neural_ode import NeuralODESystem as NeuralODESystem
+from .neural_ode import ODEIterate as ODEIterate
 from .objective import AbstractObjectiveSystem as AbstractObjectiveSystem
 from .objective import MonitorPanel as MonitorPanel
 from .objective import ObjectiveQuestion as ObjectiveQuestion

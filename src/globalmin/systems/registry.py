@@ -10,11 +10,12 @@ from .conv_teacher import ConvTeacherSystem
 from .equilibrium import EquilibriumSystem
 from .gated import GatedSystem
 from .implicit import ImplicitSystem
+from .neural_ode import NeuralODESystem
 from .objective import AbstractObjectiveSystem
 from .two_layer import TwoLayerSystem
 
 SYSTEMS: dict[str, type[AbstractSystem]] = {
-    s.name: s for s in (TwoLayerSystem, EquilibriumSystem, ImplicitSystem, GatedSystem)
+    s.name: s for s in (TwoLayerSystem, EquilibriumSystem, ImplicitSystem, GatedSystem, NeuralODESystem)
 }
 
 OBJECTIVES: dict[str, type[AbstractObjectiveSystem]] = {s.name: s for s in (ConvTeacherSystem, ConvFilterSystem)}

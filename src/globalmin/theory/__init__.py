@@ -3,6 +3,7 @@ from . import du2018_filter as du2018_filter
 from . import du2019 as du2019
 from . import du2019_deep as du2019_deep
 from . import gao2022 as gao2022
+from . import gao2025 as gao2025
 from . import ling2023 as ling2023
 from . import noy2021 as noy2021
 from .certificate import AbstractCertificate as AbstractCertificate
