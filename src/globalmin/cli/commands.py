@@ -6,6 +6,7 @@ from .demo import Demo
 from .gradients import Gradients
 from .kernel import Kernel
 from .objective import GROUP
+from .plan import Plan
 from .report import Report
 from .reproduce import Reproduce
 from .resume import Resume
@@ -25,6 +26,7 @@ COMMANDS: dict[str, type[Command] | Group] = {
     "kernel": Kernel,
     "certify": Certify,
     "verify": Verify,
+    "plan": Plan,
     "gradients": Gradients,
     "train": Train,
     "objective": GROUP,

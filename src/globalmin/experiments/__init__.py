@@ -3,6 +3,8 @@ from .demo import demo_configs as demo_configs
 from .gradients import gradients as gradients
 from .objectives import CONFIGS as CONFIGS
 from .objectives import AbstractObjectiveConfig as AbstractObjectiveConfig
+from .plan import PlanConfig as PlanConfig
+from .plan import plan as plan
 from .reproduce import FIGURES as FIGURES
 from .reproduce import reproduce as reproduce
 from .run import certify as certify

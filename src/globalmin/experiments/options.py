@@ -58,13 +58,11 @@ class SystemOptions(pydantic.BaseModel):
         return systems.build(self.system, **self.system_options())
 
 
-class DataOptions(SystemOptions):
-    """One network of a system on one data set: what is judged, trained, or asked for its gradients."""
+class DatasetOptions(SystemOptions):
+    """A system and a data set, preprocessed as its theorems ask."""
 
     data: str
     """A data set by name (digits, breast-cancer, diabetes, sphere, gaussian, mnist, ...) or a .npz, .csv or .parquet file."""
-    width: pydantic.PositiveInt
-    """m, the number of hidden neurons."""
     seed: int = 0
     """Seed of the initialisation (and of the choice of samples)."""
     n: pydantic.PositiveInt | None = None
@@ -82,10 +80,6 @@ class DataOptions(SystemOptions):
     jitter: pydantic.NonNegativeFloat = 0.0
     """Noise added where two rows are parallel, as in the papers."""
 
-    def network_options(self) -> dict[str, Any]:
-        """The options of this class and of the system, for the configuration of a run."""
-        return {name: getattr(self, name) for name in DataOptions.model_fields}
-
     def load_data(self) -> Dataset:
         """The data, preprocessed: named sets get the row norm that the system's theorems assume, files stay as they are."""
         is_file = Path(self.data).suffix in datasets.SUFFIXES
@@ -101,3 +95,14 @@ class DataOptions(SystemOptions):
             d=self.dimension,
             labels=self.labels,
         )
+
+
+class DataOptions(DatasetOptions):
+    """One network of a system on one data set: what is judged, trained, or asked for its gradients."""
+
+    width: pydantic.PositiveInt
+    """m, the number of hidden neurons."""
+
+    def network_options(self) -> dict[str, Any]:
+        """The options of this class and of the system, for the configuration of a run."""
+        return {name: getattr(self, name) for name in DataOptions.model_fields}

@@ -14,7 +14,7 @@ import numpy as np
 from .. import data, report, train
 from .._core import RESULTS
 from ..rigorous.flint import flint
-from ..theory import Kantorovich
+from ..theory import Kantorovich, widths_asked
 from .config import RunConfig
 from .objectives import CONFIGS, AbstractObjectiveConfig
 from .proof import prove
@@ -195,6 +195,7 @@ def certificate_of(config: RunConfig, dataset: data.Dataset, prepared: train.Pre
         "spectrum": spectrum_of(prepared),
         "spectrum_missing": prepared.system.limit_missing,
         "theorems": [t.to_dict() for t in prepared.theorems],
+        "widths": widths_asked(prepared.theorems),
         "kantorovich": (flow if config.method == "flow" else descent).summary(),
         "kantorovich_flow": flow.summary(),
     }

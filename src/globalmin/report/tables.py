@@ -56,11 +56,37 @@ def certificate_parts(certificate: Mapping[str, Any], *, errata: bool = True) ->
     flow = certificate.get("kantorovich_flow")
     if flow and not (certificate.get("kantorovich") or {}).get("flow"):
         parts += kantorovich_parts(flow)
+    if certificate.get("widths"):
+        parts.append(widths_table(certificate["widths"], certificate))
     if certificate.get("verification"):
         parts += verification_parts(certificate["verification"])
     if errata and any(t.get("errata") for t in theorems):
         parts += errata_parts(theorems)
     return parts
+
+
+def widths_table(widths: Sequence[Mapping[str, Any]], certificate: Mapping[str, Any]) -> "Table":
+    """The width that every theorem asks for on these data, beside the Kantorovich certificate's and the network's own."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    title = f"width that each theorem asks for (this network: m = {certificate['width']})"
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=Text(title, "bold"), title_justify="left")
+    for name, justify in (("theorem", "left"), ("width", "right"), ("speaks of", "left")):
+        table.add_column(name, justify=justify)  # pyright: ignore[reportArgumentType]
+    for row in widths:
+        orders = ", ".join(row["orders"])
+        width = "" if row["width"] is None else f"{row['width']:.3g}"
+        table.add_row(Text(row["source"]), Text(", ".join(filter(None, (width, orders)))), Text(row["assumed"]))
+    for key, method in (("kantorovich", "this step size"), ("kantorovich_flow", "gradient flow")):
+        found = certificate.get(key) or {}
+        if found.get("verdict") == "HOLDS":
+            width = f"{certificate['width']} (holds)"
+        else:
+            width = f"about {found['needed']['width']:.3g}" if (found.get("needed") or {}).get("width") else "silent"
+        table.add_row(f"Kantorovich certificate, {method}", width, "these very weights, with certainty")
+    return table
 
 
 def data_table(data: Mapping[str, Any]) -> "Table":

@@ -16,3 +16,4 @@ from .errata import Erratum as Erratum
 from .errata import erratum as erratum
 from .kantorovich import Kantorovich as Kantorovich
 from .kantorovich import certify as certify
+from .widths import widths_asked as widths_asked
