@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from . import kernels as kernels
     from . import models as models
     from . import objectives as objectives
+    from . import predict as predict
     from . import report as report
     from . import rigorous as rigorous
     from . import solvers as solvers
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 ROOMS = (
-    "activations", "data", "experiments", "gram", "kernels", "models", "objectives", "report", "rigorous", "solvers",
+    "activations", "data", "experiments", "gram", "kernels", "models", "objectives", "predict", "report", "rigorous", "solvers",
     "systems", "theory", "train",
 )  # fmt: skip
 

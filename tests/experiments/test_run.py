@@ -56,6 +56,18 @@ def test_losses_of_every_epoch_agree_with_the_looks(finished):
     np.testing.assert_allclose(every[at], trajectory["loss"].values[:-1], rtol=1e-11)
 
 
+def test_the_linearised_loss_of_a_linear_network_is_its_own(finished, tmp_path):
+    """φ = identity with the first layer trained is linear in its parameters; tanh is not, and its curves part."""
+    for method in ("descent", "flow"):
+        linear = execute(config(activation="identity", epochs=40, method=method), tmp_path / method).trajectory
+        # Descent: 40 steps' rounding; flow: the integrator's tolerance of 1e-8 a step.
+        tolerance = 1e-10 if method == "descent" else 1e-5
+        np.testing.assert_allclose(linear["linearized_loss"].values, linear["loss"].values, rtol=tolerance)
+    tanh = finished.trajectory
+    assert tanh["linearized_loss"].values[0] == pytest.approx(tanh["loss"].values[0], rel=1e-12)
+    assert abs(tanh["linearized_loss"].values[-1] / tanh["loss"].values[-1] - 1) > 1e-3
+
+
 def test_the_same_seed_gives_the_same_bits(finished, tmp_path):
     again = execute(config(), tmp_path / "again")
     same(finished.trajectory, again.trajectory)

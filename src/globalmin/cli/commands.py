@@ -7,6 +7,7 @@ from .gradients import Gradients
 from .kernel import Kernel
 from .objective import GROUP
 from .plan import Plan
+from .predict import Predict
 from .report import Report
 from .reproduce import Reproduce
 from .resume import Resume
@@ -28,6 +29,7 @@ COMMANDS: dict[str, type[Command] | Group] = {
     "verify": Verify,
     "plan": Plan,
     "gradients": Gradients,
+    "predict": Predict,
     "train": Train,
     "objective": GROUP,
     "resume": Resume,

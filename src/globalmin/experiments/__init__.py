@@ -5,6 +5,8 @@ from .objectives import CONFIGS as CONFIGS
 from .objectives import AbstractObjectiveConfig as AbstractObjectiveConfig
 from .plan import PlanConfig as PlanConfig
 from .plan import plan as plan
+from .predict import PredictConfig as PredictConfig
+from .predict import predict as predict
 from .reproduce import FIGURES as FIGURES
 from .reproduce import reproduce as reproduce
 from .run import certify as certify

@@ -80,16 +80,20 @@ class DatasetOptions(SystemOptions):
     jitter: pydantic.NonNegativeFloat = 0.0
     """Noise added where two rows are parallel, as in the papers."""
 
-    def load_data(self) -> Dataset:
-        """The data, preprocessed: named sets get the row norm that the system's theorems assume, files stay as they are."""
+    @property
+    def row_norm(self) -> str:
+        """What rows are normalised to: named sets as the system's theorems assume, files not at all."""
         is_file = Path(self.data).suffix in datasets.SUFFIXES
-        default = "none" if is_file else self.build_system().row_norm
+        return self.normalize or ("none" if is_file else self.build_system().row_norm)
+
+    def load_data(self) -> Dataset:
+        """The data, preprocessed (`row_norm`)."""
         return datasets.load(
             self.data,
             n=self.n,
             per_class=self.per_class,
             classes=self.classes,
-            normalize=self.normalize or default,
+            normalize=self.row_norm,
             jitter=self.jitter,
             seed=self.seed,
             d=self.dimension,

@@ -12,6 +12,7 @@ from .panels import print_spectrum as print_spectrum
 from .panels import write_figure_page as write_figure_page
 from .plan import print_plan as print_plan
 from .plan import write_plan as write_plan
+from .prediction import print_prediction as print_prediction
 from .rigorous import print_rigorous as print_rigorous
 from .runs import Run as Run
 from .runs import RunFolder as RunFolder

@@ -236,6 +236,8 @@ def _loss(trajectory, certificate, there):
     figure, (ax,) = _panels([f"{title} against its bounds" if bounded else title], WIDE)
     name = "loss_every_epoch" if "loss_every_epoch" in there else "loss"
     _line(ax, trajectory, name, "loss", BLUE)
+    if _has(trajectory, "linearized_loss"):
+        _line(ax, trajectory, "linearized_loss", "loss under the tangent kernel of the start", GREY, ":")
     if _has(trajectory, "test_loss"):
         _line(ax, trajectory, "test_loss", "test loss, scaled to as many samples", PURPLE, ":")
     if _has(trajectory, "bound"):

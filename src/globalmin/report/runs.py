@@ -40,6 +40,7 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "loss_every_epoch": ("training loss ½‖u − y‖², every epoch", "label²"),
     "test_loss": ("½‖f − y‖² of the test samples, times n over their number", "label²"),
     "bound": ("bound of the theorem on the loss", "label²"),
+    "linearized_loss": ("training loss under the tangent kernel of the start", "label²"),
     "kantorovich_bound": ("Kantorovich envelope of the loss, from the certified epoch on", "label²"),
     "kantorovich_h": ("Kantorovich h; below 1/2 certifies", "1"),
     "kantorovich_flow_h": ("Kantorovich h of gradient flow; below 1/2 certifies", "1"),

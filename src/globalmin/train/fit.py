@@ -1,6 +1,7 @@
 """Certificate before, monitors during, verdict after: one training run of a system on data."""
 
 import dataclasses
+import functools
 import math
 from typing import Any, Literal
 
@@ -9,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._core import UnsolvedError, numerics
+from .._core import UnsolvedError, linalg, numerics
 from ..models import AbstractModel
+from ..predict import FunctionSpace
 from ..systems import AbstractSystem, Iterate, Limit, Question
 from ..theory import Evaluated, Kantorovich, Verdict
 from . import verify
@@ -46,6 +48,16 @@ class Prepared(AbstractPrepared):
     def look(self, log: Log, state: DescentState, message: str) -> Look:
         """The common monitors, the system's own, and the Kantorovich certificate."""
         return _look(self, log, state, message)
+
+    @functools.cached_property
+    def linearized(self) -> FunctionSpace | None:
+        """The training that the tangent kernel of the start, kept fixed, predicts; `None` for more samples than 2,048."""
+        first = self.start
+        if len(first.y) > linalg.DENSE_LIMIT:
+            return None
+        return FunctionSpace(
+            first.gram, np.asarray(self.y), outputs=first.outputs, kernel="at the start", entry_error=first.entry_error
+        )
 
     def trajectory(self, log: Log) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """The looks and the records, with the path's length and the bounds laid beside."""
@@ -214,6 +226,11 @@ def _trajectory(prepared: Prepared, log: Log) -> tuple[dict[str, np.ndarray], di
     if "loss" in steps:
         lengths = prepared.step_size * steps["gradient_norm"].astype(float)
         steps["path_length"] = np.concatenate([[0.0], np.cumsum(lengths)[:-1]]) if lengths.size else lengths
+    if prepared.linearized is not None:
+        epochs, eta = looks["epoch"], prepared.step_size
+        flow = prepared.method == "flow"
+        losses = prepared.linearized.losses(eta * epochs) if flow else prepared.linearized.descent_losses(eta, epochs)
+        looks["linearized_loss"] = losses
     looks |= loss_bounds(prepared.theorems, looks["epoch"])
     if log.certified is not None:
         loss = next(q for q in log.certified.promises() if q.quantity == "loss")
