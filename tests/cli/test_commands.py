@@ -181,7 +181,8 @@ def test_unknown_figure_and_damaged_run(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "command", ["demo", "systems", "kernel", "certify", "gradients", "train", "resume", "report", "reproduce"]
+    "command",
+    ["demo", "systems", "kernel", "certify", "gradients", "train", "resume", "report", "reproduce", "widths"],
 )
 def test_help_has_an_example(command, capsys):
     with pytest.raises(SystemExit) as left:

@@ -187,7 +187,7 @@ def test_names():
         ("diabetes", {"size": 3}, "diabetes: images expected for resize"),
         ("sphere", {"per_class": 3}, "sphere: per_class came, which this data set does not have"),
         ("sphere", {"angle": 0.1}, "sphere: angle came"),
-        ("sphere", {"labels": "random"}, "labels: one of normal, signs, teacher expected, 'random' came"),
+        ("sphere", {"labels": "random"}, "labels: one of normal, signs, teacher, ackley expected, 'random' came"),
         ("sphere", {"d": 0}, "d: an integer of at least 1 expected, 0 came"),
     ],
 )

@@ -93,3 +93,13 @@ def test_teacher_is_a_relu_network_of_its_width():
 def test_bad_input(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_ackley_labels():
+    """The stated values; and one row by its sum."""
+    x = np.random.default_rng(0).standard_normal((100, 200))
+    np.testing.assert_allclose(synthetic.ackley_labels(x)[:3], [-34.07785012, -70.46119012, 16.93197529], atol=1e-8)
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    np.testing.assert_allclose(synthetic.ackley_labels(x)[:3], [-2.23570519, 1.48398634, -2.18846266], atol=1e-8)
+    with pytest.raises(ValueError, match="without zero entries"):
+        synthetic.ackley_labels(np.zeros((1, 2)))

@@ -14,6 +14,7 @@ from .resume import Resume
 from .systems import Systems
 from .train import Train
 from .verify import Verify
+from .widths import Widths
 
 DESCRIPTION = (
     "Will gradient descent reach zero training loss: for this network, on this data? How fast, and does it? "
@@ -28,6 +29,7 @@ COMMANDS: dict[str, type[Command] | Group] = {
     "certify": Certify,
     "verify": Verify,
     "plan": Plan,
+    "widths": Widths,
     "gradients": Gradients,
     "predict": Predict,
     "train": Train,

@@ -20,7 +20,7 @@ SYNTHETIC = {
     "nearly-parallel": "pairs of unit rows at a given angle",
 }
 
-LABELS = ("normal", "signs", "teacher")
+LABELS = ("normal", "signs", "teacher", "ackley")
 
 _PER_CLASS = {"digits": 100, "breast-cancer": 100}
 """Samples per class; 500 elsewhere, as in the experiments of Gao et al. and Ling et al."""
@@ -82,8 +82,8 @@ def load(
     - `jitter`: noise relative to the norm, on the later row of every parallel pair (0: none, and `assumptions.check`
       names such pairs).
     - `seed`: decides rows, noise and synthetic data; the same seed gives the same bytes.
-    - synthetic sets: `d` columns (default 20; `n` defaults to 100), `labels` `"normal"` (default), `"signs"` or
-      `"teacher"`, `angle` in radians for nearly-parallel (default 1e-3).
+    - synthetic sets: `d` columns (default 20; `n` defaults to 100), `labels` `"normal"` (default), `"signs"`,
+      `"teacher"` or `"ackley"`, `angle` in radians for nearly-parallel (default 1e-3).
 
     **Returns:** float64 rows and labels with the record of every step. Measured labels are standardised (recorded).
 
@@ -197,6 +197,8 @@ def _synthetic(
     data = preprocess.normalize(Dataset(x, np.zeros(n), name, source), normalize)
     if labels == "teacher":
         y = synthetic.teacher_labels(data.x, seed=seed)
+    elif labels == "ackley":
+        y = synthetic.ackley_labels(data.x)
     else:
         y = (synthetic.normal_labels if labels == "normal" else synthetic.sign_labels)(n, seed=seed)
     return dataclasses.replace(data, y=y)

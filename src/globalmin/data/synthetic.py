@@ -73,6 +73,20 @@ def teacher_labels(x: Float64[np.ndarray, "n d"], *, seed: int, width: int = 8) 
     return np.maximum(x @ w.T, 0.0) @ a / math.sqrt(width)
 
 
+def ackley_labels(x: Float64[np.ndarray, "n d"]) -> Float64[np.ndarray, " n"]:
+    """y_i = Σ_j x_{i,d−1−j} (log|x_ij| (cos x_ij + x_ij³ sin x_ij) + √|x_ij|), j from 0: the Ackley-type labels of Noy et al.
+
+    As printed there the first index starts at d − 1 and ends at 0 with d′ from 1 to d, out of range, and x³ has no index.
+    """
+    size = np.abs(x)
+    if not size.all():
+        raise ValueError(
+            "ackley labels: inputs without zero entries expected, zeros came; take the gaussian or sphere data"
+        )
+    terms = np.log(size) * (np.cos(x) + x**3 * np.sin(x)) + np.sqrt(size)
+    return np.sum(x[:, ::-1] * terms, axis=1)
+
+
 def _normal(n: int, d: int, rng: np.random.Generator) -> np.ndarray:
     numerics.check_count("n", n)
     numerics.check_count("d", d)

@@ -13,3 +13,4 @@ from .run import certify as certify
 from .run import execute as execute
 from .run import resumable as resumable
 from .run import resume as resume
+from .widths import widths as widths

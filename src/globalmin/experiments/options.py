@@ -26,7 +26,6 @@ class SystemOptions(pydantic.BaseModel):
     """equilibrium: sigma_w^2, with W_ij ~ N(0, 2 sigma_w^2 / m). Default 0.08; the theorem needs less than 1/8."""
     gamma: float | None = None
     """implicit-relu: gamma, with (gamma / sqrt m) |A| near 2 gamma at the start. Default 0.1."""
-
     depth: int | None = None
     """gated: L, the number of trained layers. Default 2."""
     gates: str | None = None
@@ -75,7 +74,7 @@ class DatasetOptions(SystemOptions):
     """Norm of the rows. Default: what the system's theorems assume for a named data set; a file's rows as they are."""
     dimension: pydantic.PositiveInt | None = None
     """Columns of a synthetic data set (sphere, gaussian, nearly-parallel). Default 20."""
-    labels: Literal["normal", "signs", "teacher"] | None = None
+    labels: Literal["normal", "signs", "teacher", "ackley"] | None = None
     """Labels of a synthetic data set. Default: independent N(0, 1)."""
     jitter: pydantic.NonNegativeFloat = 0.0
     """Noise added where two rows are parallel, as in the papers."""

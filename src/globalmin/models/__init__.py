@@ -10,6 +10,8 @@ from .fixed_point_layer import AbstractEquilibriumModel as AbstractEquilibriumMo
 from .gated import AbstractGated as AbstractGated
 from .gated import Gated as Gated
 from .gated import Rectified as Rectified
+from .gated_transform import Transformed as Transformed
+from .gated_transform import transform as transform
 from .gated_update import UpdateTerms as UpdateTerms
 from .gated_update import update_terms as update_terms
 from .gates import GATES as GATES

@@ -25,3 +25,4 @@ from .runs import to_json as to_json
 from .tables import certificate_parts as certificate_parts
 from .tables import certificate_text as certificate_text
 from .tables import print_certificate as print_certificate
+from .widths import print_widths as print_widths

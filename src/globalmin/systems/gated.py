@@ -146,7 +146,7 @@ class GatedSystem(AbstractSystem):
         return super().limit(x)
 
     def theorems(self, question: Question) -> tuple[AbstractCertificate, ...]:
-        """Theorems 1, 3, 5, 6, Lemma 3 and Corollary 4, printed and repaired. Theorem 2 is asked by `train.transform`."""
+        """Theorems 1, 3, 5, 6, Lemma 3 and Corollary 4, printed and repaired. Theorem 2 is asked by `models.transform`."""
         first = question.start
         assert isinstance(first, GatedIterate)
         if isinstance(first.model, Rectified):

@@ -31,5 +31,7 @@ from .spectra import DecorrelationPrinted as DecorrelationPrinted
 from .spectra import SpectraMeasured as SpectraMeasured
 from .spectra import SpectraPrinted as SpectraPrinted
 from .start import Start as Start
+from .table import Row as Row
+from .table import table1 as table1
 from .transform import Equivalence as Equivalence
 from .transform import EquivalencePrinted as EquivalencePrinted
