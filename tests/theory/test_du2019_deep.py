@@ -82,7 +82,7 @@ def test_verdicts(cls):
     good = with_room(cls, 3, 5e-3)
     assert good.verdict is Verdict.HOLDS
     quantities = {p.quantity for p in good.promises()}
-    assert quantities == {"loss", "lambda_min_top", "movement", "top_drift"}
+    assert quantities == {"loss", "lambda_min_top", "layer_movement", "top_drift"}
     spoil = [
         {"width": good.start.width // 2}, {"gram_gap": 2e-3}, {"residual_0": 3.0}, {"weight_norm": 2.2}, {"readout_2": 2.1},
         {"readout_4": 1.5}, {"state_min": 0.01}, {"state_max": 50.0}, {"norm_deviation": 1e-3}, {"activation": RELU},

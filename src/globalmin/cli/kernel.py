@@ -20,7 +20,7 @@ class Kernel(SystemOptions, Command):
     out: Path
     """The .npz to write; it must not exist."""
     depth: int | None = None
-    """gated, neural-ode: L, the number of layers. equilibrium: the kernel of so many passes instead of the equilibrium's."""
+    """H of dense, resnet, conv-resnet; L, the layers of gated, neural-ode. equilibrium: that of so many passes."""
     time_steps: int | None = None
     """neural-ode: steps of the limit's integration. Default 16, with extrapolation."""
     tied: bool | None = None
@@ -62,9 +62,10 @@ class Kernel(SystemOptions, Command):
             raise ValueError(f"{self.out}: a new file expected, one is there; choose another name")
         if not self.out.parent.is_dir():
             raise ValueError(f"{self.out.parent}: an existing folder expected; make it first")
+        x, shape = data.load_inputs(self.data, normalize=self.normalize)
+        system = self.with_images(shape).build_system()
         depth = None if "depth" in system.options else self.depth
         kernel = system.kernel(depth=depth, **extra)
-        x, _ = data.load_inputs(self.data, normalize=self.normalize)
         rows = jnp.asarray(x)
         with Timed(f"kernels of {len(x)} rows", self.json_output):
             matrices = {name: np.asarray(matrix) for name, matrix in kernel(rows).items()}

@@ -25,7 +25,7 @@ def gradients(config: RunConfig, *, out: str | Path | None = None) -> dict[str, 
     if out is not None:
         report.check_free(out)
     dataset = config.load_data()
-    model = config.build_system().init(dataset.d, config.width, key=jax.random.key(config.seed))
+    model = config.for_data(dataset).build_system().init(dataset.d, config.width, key=jax.random.key(config.seed))
     if not isinstance(model, AbstractEquilibriumModel):
         raise ValueError(f"no equilibrium is solved in {config.system}; its gradient is exact")
     trusted = train.trust(model, jnp.asarray(dataset.x), jnp.asarray(dataset.y), seed=config.seed)

@@ -1,7 +1,7 @@
 """What several commands ask: which system, and which network on which data. Each option is written here, once."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import pydantic
 
@@ -27,7 +27,7 @@ class SystemOptions(pydantic.BaseModel):
     gamma: float | None = None
     """implicit-relu: gamma, with (gamma / sqrt m) |A| near 2 gamma at the start. Default 0.1."""
     depth: int | None = None
-    """gated: L, the number of trained layers. Default 2."""
+    """dense, resnet, conv-resnet: H, the number of hidden layers, default 2, 3, 3. gated: L, of trained layers, default 2."""
     gates: str | None = None
     """gated: chain (the paper's), inputs (of the input alone), low-rank, or relu (the plain ReLU network). Default chain."""
     horizon: float | None = None
@@ -46,11 +46,25 @@ class SystemOptions(pydantic.BaseModel):
     """neural-ode: relative and absolute tolerance of adaptive steps (heun, tsit5, dopri5). Default: equal steps."""
     adjoint: str | None = None
     """neural-ode: explicit (exact, equal steps), checkpoint, direct (both exact) or backsolve (the adjoint equation)."""
+    c_res: float | None = None
+    """resnet, conv-resnet: c_res in (0, 1), of the branch c_res / (H sqrt m). Default 0.5."""
+    filter_size: int | None = None
+    """conv-resnet: pixels along a side of a filter, odd. Default 3."""
+    image_shape: str | None = None
+    """conv-resnet: what a flat row is, as 8x8x1 (height, width, channels). Default: the data set's own, if it has one."""
 
     def system_options(self) -> dict[str, Any]:
         """The options that were given."""
         given = {name: getattr(self, name) for name in SystemOptions.model_fields if name != "system"}
         return {name: value for name, value in given.items() if value is not None}
+
+    def with_images(self, shape: tuple[int, ...] | None) -> Self:
+        """The same options with this shape of images, where the system asks for one and none was given."""
+        kind = systems.SYSTEMS.get(self.system)
+        if shape is None or self.image_shape is not None or kind is None or "image_shape" not in kind.options:
+            return self
+        # (h, w) of grey images has one channel.
+        return self.model_copy(update={"image_shape": "x".join(str(side) for side in (*shape, 1)[:3])})
 
     def build_system(self) -> systems.AbstractSystem:
         """The system with its options. **Raises:** `ValueError` for an unknown name or an option that it does not have."""
@@ -78,6 +92,10 @@ class DatasetOptions(SystemOptions):
     """Labels of a synthetic data set. Default: independent N(0, 1)."""
     jitter: pydantic.NonNegativeFloat = 0.0
     """Noise added where two rows are parallel, as in the papers."""
+
+    def for_data(self, dataset: Dataset) -> Self:
+        """The same options, with the shape of the data set's images where the system asks for one and none was given."""
+        return self.with_images(dataset.image_shape)
 
     @property
     def row_norm(self) -> str:

@@ -47,6 +47,7 @@ def execute(
         certificate = objective_certificate(prepared)
     else:
         dataset = config.load_data()
+        config = config.for_data(dataset)
         held_out = {} if dataset.x_test is None else {"x_test": dataset.x_test, "y_test": dataset.y_test}
         arrays, settings = {"x": dataset.x, "y": dataset.y, **held_out}, config.model_dump(mode="json")
         prepared = prepare(config, **arrays)
@@ -132,6 +133,7 @@ def certify(
     if rigorous or certificate_file is not None:
         flint()  # before minutes of work
     dataset = config.load_data()
+    config = config.for_data(dataset)
     model = None
     if weights is not None:
         template = config.build_system().init(dataset.d, config.width, key=jax.random.key(config.seed))
@@ -169,7 +171,8 @@ def prepare(config: RunConfig, x, y, x_test=None, y_test=None, *, model=None) ->
 
 def common_step_size(config: RunConfig) -> float:
     """1/λ_max of a configuration's tangent kernel at the start: its `auto` step size, for other widths to share."""
-    dataset, system = config.load_data(), config.build_system()
+    dataset = config.load_data()
+    system = config.for_data(dataset).build_system()
     model = system.init(dataset.d, config.width, key=jax.random.key(config.seed))
     iterate = system.iterate(model, jnp.asarray(dataset.x), jnp.asarray(dataset.y))
     return 1 / iterate.lambda_max.value
@@ -194,6 +197,7 @@ def certificate_of(config: RunConfig, dataset: data.Dataset, prepared: train.Pre
         "method": prepared.method,
         "spectrum": spectrum_of(prepared),
         "spectrum_missing": prepared.system.limit_missing,
+        "panels": [dataclasses.asdict(panel) for panel in prepared.system.panels],
         "theorems": [t.to_dict() for t in prepared.theorems],
         "widths": widths_asked(prepared.theorems),
         "kantorovich": (flow if config.method == "flow" else descent).summary(),

@@ -4,6 +4,7 @@ from .base import TangentBlock as TangentBlock
 from .base import TangentStack as TangentStack
 from .conv_resnet import ConvResNet as ConvResNet
 from .deep import AbstractDeep as AbstractDeep
+from .deep import Passes as Passes
 from .dense import Dense as Dense
 from .equilibrium import Equilibrium as Equilibrium
 from .fixed_point_layer import AbstractEquilibriumModel as AbstractEquilibriumModel

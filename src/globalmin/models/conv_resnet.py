@@ -72,6 +72,11 @@ class ConvResNet(AbstractDeep):
         return residual_scale(self.c_res, self.depth, self.width)
 
     @property
+    def input_channels(self) -> int:
+        """Channels of the images."""
+        return self.image_shape[-1]
+
+    @property
     def patch_pixels(self) -> int:
         """q."""
         return self.filter_size ** (len(self.image_shape) - 1)

@@ -63,6 +63,11 @@ class AbstractDeep(AbstractModel):
         """H."""
         return len(self.hidden) + 1
 
+    @property
+    def input_channels(self) -> int:
+        """What a row has of entries, of a pixel where rows are images."""
+        return self.first.shape[1]
+
     def embed(self, x: Float[Array, "n d"]) -> Float[Array, "n *pixels e"]:
         """What enters layer 1."""
         return x

@@ -80,7 +80,7 @@ def draw(trajectory: "xarray.Dataset | None", certificate: Mapping[str, Any]) ->
     """
     makers: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
         "loss": (_loss, ("loss", "loss_every_epoch")),
-        "lambda_min": (_lambda_min, ("lambda_min", "lambda_min_features")),
+        "lambda_min": (_lambda_min, ("lambda_min", "lambda_min_features", "lambda_min_top")),
         "kantorovich": (_kantorovich, ("kantorovich_h", "kantorovich_flow_h")),
         "movement": (_movement, ("gram_drift", "distance", "path_length", "movement")),
         "solver": (_solver, ("forward_iterations", "backward_iterations", "operator_norm", "one_sided_norm")),
@@ -261,6 +261,7 @@ def _lambda_min(trajectory, certificate, there):
     names = {
         "lambda_min": "λ_min of the tangent kernel H(k)",
         "lambda_min_features": "λ_min of the features' Gram G(k)",
+        "lambda_min_top": "λ_min of the last layer's Gram G^(H)(k)",
     }
     figure, axes = _panels([names[name] for name in there], NARROW if len(there) == 1 else WIDE)
     spectrum = certificate.get("spectrum")

@@ -2,7 +2,11 @@ from .base import AbstractSystem as AbstractSystem
 from .base import Limit as Limit
 from .base import Question as Question
 from .conv_filter import ConvFilterSystem as ConvFilterSystem
+from .conv_resnet import ConvResNetSystem as ConvResNetSystem
 from .conv_teacher import ConvTeacherSystem as ConvTeacherSystem
+from .deep import AbstractDeepSystem as AbstractDeepSystem
+from .deep import DeepIterate as DeepIterate
+from .dense import DenseSystem as DenseSystem
 from .equilibrium import EquilibriumSystem as EquilibriumSystem
 from .gated import GatedIterate as GatedIterate
 from .gated import GatedSystem as GatedSystem
@@ -17,5 +21,6 @@ from .registry import OBJECTIVES as OBJECTIVES
 from .registry import PLANNED as PLANNED
 from .registry import SYSTEMS as SYSTEMS
 from .registry import build as build
+from .resnet import ResNetSystem as ResNetSystem
 from .solved import SolvedIterate as SolvedIterate
 from .two_layer import TwoLayerSystem as TwoLayerSystem

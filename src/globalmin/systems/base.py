@@ -67,6 +67,14 @@ class Question(eqx.Module):
         return None if self.closest is None else self.closest[1:]
 
 
+class MonitorPanel(eqx.Module):
+    """One panel of a run's report: a title, the quantities in it with their labels, and whether it is logarithmic."""
+
+    title: str
+    quantities: tuple[tuple[str, str], ...]  # (variable of the trajectory, label)
+    log: bool = False
+
+
 class AbstractSystem(eqx.Module):
     """One architecture with its paper. Subclasses are what `globalmin systems` lists."""
 
@@ -169,6 +177,11 @@ class AbstractSystem(eqx.Module):
             "distance": float(jnp.sqrt(jax.tree.reduce(jnp.add, difference))),
             **self.watch(iterate, start),
         }
+
+    @property
+    def panels(self) -> tuple[MonitorPanel, ...]:
+        """What the report of a run draws beside the common figures. Default: nothing."""
+        return ()
 
     def refuse_depth(self, depth: int | None) -> None:
         """Raise `ValueError` if a depth came for a system that has none."""

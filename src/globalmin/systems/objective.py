@@ -9,6 +9,7 @@ from jaxtyping import PyTree
 
 from ..objectives import AbstractObjective
 from ..theory import AbstractCertificate
+from .base import MonitorPanel
 
 
 class ObjectiveQuestion(eqx.Module):
@@ -19,14 +20,6 @@ class ObjectiveQuestion(eqx.Module):
     exponent: float
     epochs: int
     method: str  # "descent", "perturbed descent", ...
-
-
-class MonitorPanel(eqx.Module):
-    """One panel of a run's report: a title, the quantities in it with their labels, and whether it is logarithmic."""
-
-    title: str
-    quantities: tuple[tuple[str, str], ...]  # (variable of the trajectory, label)
-    log: bool = False
 
 
 class AbstractObjectiveSystem(eqx.Module):

@@ -6,25 +6,35 @@ from typing import Any
 from ..activations import get as activation_named
 from .base import AbstractSystem
 from .conv_filter import ConvFilterSystem
+from .conv_resnet import ConvResNetSystem
 from .conv_teacher import ConvTeacherSystem
+from .dense import DenseSystem
 from .equilibrium import EquilibriumSystem
 from .gated import GatedSystem
 from .implicit import ImplicitSystem
 from .neural_ode import NeuralODESystem
 from .objective import AbstractObjectiveSystem
+from .resnet import ResNetSystem
 from .two_layer import TwoLayerSystem
 
 SYSTEMS: dict[str, type[AbstractSystem]] = {
-    s.name: s for s in (TwoLayerSystem, EquilibriumSystem, ImplicitSystem, GatedSystem, NeuralODESystem)
+    s.name: s
+    for s in (
+        TwoLayerSystem,
+        EquilibriumSystem,
+        ImplicitSystem,
+        DenseSystem,
+        ResNetSystem,
+        ConvResNetSystem,
+        GatedSystem,
+        NeuralODESystem,
+    )
 }
 
 OBJECTIVES: dict[str, type[AbstractObjectiveSystem]] = {s.name: s for s in (ConvTeacherSystem, ConvFilterSystem)}
 """Objectives that are no networks on data: `globalmin objective` runs them."""
 
 PLANNED: dict[str, tuple[str, str]] = {
-    "dense": ("deep smooth fully connected network", "Du, Lee, Li, Wang, Zhai, ICML 2019; thesis, chapter 3"),
-    "resnet": ("deep smooth residual network", "the same, chapter 3"),
-    "conv-resnet": ("deep smooth convolutional residual network", "the same, chapter 3"),
     "neural-ode": ("Neural ODE with tied weights", "Gao, Sun, Liu, Gao, ICLR 2025"),
     "balancing": ("auto-balancing of homogeneous networks", "Du, Hu, Lee, NeurIPS 2018; thesis, chapter 4"),
     "factorization": ("asymmetric matrix factorisation", "the same, chapter 4"),

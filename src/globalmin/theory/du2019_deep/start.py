@@ -117,22 +117,22 @@ class Start(estimated.Start):
         The left side is at most ½Λ‖θ(k+1) − θ(k)‖² ≤ ½Λη²β²‖u − y‖², with Λ and β ≥ ‖J‖ on the ball that `movement` of
         each of the H + 1 weights spans. 0 where no Λ is known.
         """
-        radius = math.sqrt(self.depth + 1) * movement
+        radius = math.sqrt(self.depth + 1) * float(movement)  # a Python number overflows to inf in silence
         if self.lipschitz is None or not math.isfinite(radius):
             return 0.0
         bound = self.lipschitz(radius)
-        beta = self.jacobian_norm.value + bound * radius
+        beta = float(self.jacobian_norm.value) + bound * radius
         if not math.isfinite(beta):
             return 0.0
-        return over(self.lam, 4 * bound * self.residual_0.value * beta * beta)
+        return over(self.lam, 4 * bound * float(self.residual_0.value) * beta * beta)
 
     def along(self, step_size: float, movement: float, radius: float) -> tuple[Promise, ...]:
         """Loss, λ_min(G^(H)), movement, and the drift of G^(H); the last two are steps of the proof."""
         root = math.sqrt(self.width)
         found = [
             Promise("λ_min(G^(H)) ≥ λ₀/2", "lambda_min_top", ">=", self.lam / 2),
-            Promise("no weight moves beyond R′√m", "movement", "<=", movement / root),
-            Promise("no weight moves beyond R_*√m", "movement", "<=", radius, conclusion=False),
+            Promise("no weight moves beyond R′√m", "layer_movement", "<=", movement / root),
+            Promise("no weight moves beyond R_*√m", "layer_movement", "<=", radius, conclusion=False),
             Promise("‖G^(H) − G^(H)(0)‖ ≤ λ₀/4", "top_drift", "<=", self.lam / 4, conclusion=False),
         ]
         return (*self.rate(step_size), *found) if self.lam > 0 and math.isfinite(movement) else ()
