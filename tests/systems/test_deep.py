@@ -15,6 +15,7 @@ from globalmin import activations, gram, systems, train
 from globalmin._core import Estimate
 from globalmin.experiments import RunConfig
 from globalmin.experiments import run as running
+from globalmin.models import ConvResNet
 from globalmin.systems.conv_resnet import patch_angle
 from globalmin.systems.deep import residual_kappa
 from globalmin.theory import Verdict
@@ -24,6 +25,7 @@ from ..helpers import given
 X3 = jnp.array([[1.0, 0.0, 0.0], [0.6, 0.8, 0.0], [2 / 3, -1 / 3, 2 / 3]])
 SYSTEMS: dict[str, tuple[dict[str, Any], int]] = {
     "dense": ({"depth": 3}, 12),
+    "dense, one layer": ({"depth": 1}, 12),
     "resnet": ({"depth": 3}, 12),
     "conv-resnet": ({"depth": 2, "image_shape": "3x3x1"}, 8),
 }
@@ -33,6 +35,12 @@ jacobian = eqx.filter_jit(gram.jacobian)
 def problem(getkey, n=4, d=9):
     x = jax.random.normal(getkey(), (n, d))
     return x / jnp.linalg.norm(x, axis=1, keepdims=True), jax.random.normal(getkey(), (n,))
+
+
+def built(name, **more):
+    system = systems.build(name.split(",")[0], **(SYSTEMS[name][0] | more))
+    assert isinstance(system, systems.AbstractDeepSystem)
+    return system
 
 
 def weights_of(model):
@@ -54,7 +62,7 @@ def random_steps(getkey, model, length):
 def test_monitors_by_numpy(getkey, name):
     options, m = SYSTEMS[name]
     x, y = problem(getkey)
-    system = systems.build(name, **options)
+    system = built(name)
     model = system.init(9, m, key=getkey())
     other = moved(model, random_steps(getkey, model, 2.0))
     now, start = system.iterate(other, x, y), system.iterate(model, x, y)
@@ -63,7 +71,7 @@ def test_monitors_by_numpy(getkey, name):
     np.testing.assert_allclose(now.gram, j @ j.T, rtol=0, atol=1e-11 * (j**2).sum(1).max())
     # The columns of the Jacobian are W^(1), the stack, a: the last hidden layer is the end of the stack.
     ends = np.cumsum([w.size for w in weights_of(model)])
-    size = model.hidden[0].size
+    size = model.hidden[0].size if options["depth"] > 1 else model.first.size
     top, top_0 = (jac[:, ends[1] - size : ends[1]] for jac in (j, j_0))
     g, g_0 = top @ top.T, top_0 @ top_0.T
     parts = list(zip(map(np.asarray, weights_of(other)), map(np.asarray, weights_of(model)), strict=True))
@@ -73,13 +81,14 @@ def test_monitors_by_numpy(getkey, name):
         "lambda_min_top": np.linalg.eigvalsh(g)[0],
         "top_drift": np.linalg.norm(g - g_0, 2),
         "movement_layer_1": np.linalg.norm(parts[0][0] - parts[0][1]) / math.sqrt(m),
-        f"movement_layer_{options['depth']}": np.linalg.norm(parts[1][0][-1] - parts[1][1][-1]) / math.sqrt(m),
         "movement_readout": np.linalg.norm(parts[2][0] - parts[2][1]) / math.sqrt(m),
         "weight_norm": max(np.linalg.norm(w, 2) for w in [parts[0][0], *parts[1][0]]) / math.sqrt(m),
         "gradient_layer_1": np.linalg.norm(j[:, : ends[0]].T @ r) / scale,
         "gradient_top_times_depth": options["depth"] * np.linalg.norm(top.T @ r) / scale,
         "gradient_readout": np.linalg.norm(j[:, ends[1] :].T @ r) / scale,
     }
+    if options["depth"] > 1:
+        want[f"movement_layer_{options['depth']}"] = np.linalg.norm(parts[1][0][-1] - parts[1][1][-1]) / math.sqrt(m)
     for key, value in want.items():
         np.testing.assert_allclose(found[key], value, rtol=1e-9, atol=1e-12, err_msg=key)
     assert found["layer_movement"] == max(v for k, v in found.items() if k.startswith("movement_"))
@@ -97,7 +106,7 @@ def test_monitors_by_numpy(getkey, name):
 def test_lambda_bounds_differences_of_jacobians_on_the_ball(getkey, name, activation):
     options, m = SYSTEMS[name]
     x, y = problem(getkey)
-    system = systems.build(name, activation=activation, **options)
+    system = built(name, activation=activation)
     model = system.init(9, m, key=getkey())
     blocks, curvature, missing = system.curvature(system.iterate(model, x, y))
     assert curvature is not None
@@ -164,15 +173,17 @@ def test_theorems_of_a_run(getkey, name):
     """Every theorem of the list is evaluated; a narrow network's width condition fails, its printed order is undecided."""
     options, m = SYSTEMS[name]
     x, y = problem(getkey)
-    system = systems.build(name, **options)
+    system = built(name)
     prepared = train.prepare(system, x, y, width=m, epochs=3, key=getkey(), closest=(0.3, 0, 1))
     verdicts = {t.theorem: t.verdict for t in prepared.theorems}
-    main = "DenseDescent" if name == "dense" else "ResidualDescent"
+    main = "DenseDescent" if name.startswith("dense") else "ResidualDescent"
     assert verdicts[main] is Verdict.FAILS
     assert verdicts[f"{main}Printed"] is Verdict.UNDECIDED
     assert verdicts["PositiveLimit"] is Verdict.HOLDS
     assert verdicts["InitialGramPrinted"] is Verdict.UNDECIDED
-    assert {"InitialGramMeasured", "InitialNorms" if name == "dense" else "ResidualInitialNorms"} <= set(verdicts)
+    assert {"InitialGramMeasured", "InitialNorms" if name.startswith("dense") else "ResidualInitialNorms"} <= set(
+        verdicts
+    )
     assert ("ResidualLimit" in verdicts) == (name == "resnet")
     measured = next(t for t in prepared.theorems if t.theorem == "InitialGramMeasured").hypotheses[1]
     limit = prepared.limit
@@ -291,7 +302,9 @@ def test_the_digits_bring_their_shape(getkey):
     assert RunConfig(system="dense", data="digits", width=4, epochs=2).for_data(dataset).image_shape is None
     given = RunConfig(system="conv-resnet", data="digits", width=4, epochs=2, image_shape="64x1")
     assert given.for_data(dataset).image_shape == "64x1"
-    assert config.for_data(dataset).build_system().init(64, 4, key=getkey()).readout.shape == (64, 4)
+    network = config.for_data(dataset).build_system().init(64, 4, key=getkey())
+    assert isinstance(network, ConvResNet)
+    assert network.readout.shape == (64, 4)
     sphere = RunConfig(system="conv-resnet", data="sphere", n=4, width=4, epochs=2)
     with pytest.raises(ValueError, match="image_shape"):
         running.certify(sphere)

@@ -9,11 +9,11 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from .._core import Estimate, numerics
+from .._core.patches import check_patches
 from ..activations import AbstractActivation
 from ..activations import get as activation_named
 from ..kernels import ConvResNetKernel
 from ..models import ConvResNet
-from ..models.conv_resnet import check_patches
 from ..models.deep import check_depth
 from ..models.resnet import check_residual_scale
 from ..theory import AbstractCertificate, du2019_deep

@@ -108,8 +108,8 @@ class DeepIterate(Iterate):
     def states(self) -> np.ndarray:
         """x_i^(h) as (H, n, pixels · m)."""
         passes, n = self.passes, len(self.x)
-        inner = np.asarray(passes.inputs).reshape(len(passes.inputs), n, -1)
-        return np.concatenate([inner, np.asarray(passes.last).reshape(1, n, -1)])
+        last = np.asarray(passes.last).reshape(1, n, -1)
+        return np.concatenate([np.asarray(passes.inputs).reshape(-1, *last.shape[1:]), last])
 
     @property
     def solve_error(self) -> float:
@@ -152,7 +152,7 @@ class AbstractDeepSystem(AbstractSystem):
     paper: ClassVar[str] = "Du, Lee, Li, Wang, Zhai, ICML 2019; Du, thesis CMU-ML-19-102, chapter 3"
     kernel_name: ClassVar[str] = "k_h"
     limit_of: ClassVar[str] = "lambda_min_top"
-    figures: ClassVar[tuple[str, ...]] = ("du2019-ch3",)
+    figures: ClassVar[tuple[str, ...]] = ()
     row_norm: ClassVar[str] = "unit"
 
     depth: eqx.AbstractVar[int]

@@ -35,7 +35,6 @@ OBJECTIVES: dict[str, type[AbstractObjectiveSystem]] = {s.name: s for s in (Conv
 """Objectives that are no networks on data: `globalmin objective` runs them."""
 
 PLANNED: dict[str, tuple[str, str]] = {
-    "neural-ode": ("Neural ODE with tied weights", "Gao, Sun, Liu, Gao, ICLR 2025"),
     "balancing": ("auto-balancing of homogeneous networks", "Du, Hu, Lee, NeurIPS 2018; thesis, chapter 4"),
     "factorization": ("asymmetric matrix factorisation", "the same, chapter 4"),
     "saddle": ("escaping saddles takes exponential time", "Du, Jin, Lee, Jordan, Póczos, Singh, NeurIPS 2017; chapter 7"),
