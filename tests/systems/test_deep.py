@@ -15,7 +15,7 @@ from globalmin import activations, gram, systems, train
 from globalmin._core import Estimate
 from globalmin.experiments import RunConfig
 from globalmin.experiments import run as running
-from globalmin.models import ConvResNet
+from globalmin.models import AbstractDeep, ConvResNet
 from globalmin.systems.conv_resnet import patch_angle
 from globalmin.systems.deep import residual_kappa
 from globalmin.theory import Verdict
@@ -64,6 +64,7 @@ def test_monitors_by_numpy(getkey, name):
     x, y = problem(getkey)
     system = built(name)
     model = system.init(9, m, key=getkey())
+    assert isinstance(model, AbstractDeep)
     other = moved(model, random_steps(getkey, model, 2.0))
     now, start = system.iterate(other, x, y), system.iterate(model, x, y)
     found = system.watch(now, start)
@@ -104,10 +105,11 @@ def test_monitors_by_numpy(getkey, name):
 @pytest.mark.parametrize("name", SYSTEMS)
 @pytest.mark.parametrize("activation", ["softplus", "erf"])
 def test_lambda_bounds_differences_of_jacobians_on_the_ball(getkey, name, activation):
-    options, m = SYSTEMS[name]
+    m = SYSTEMS[name][1]
     x, y = problem(getkey)
     system = built(name, activation=activation)
     model = system.init(9, m, key=getkey())
+    assert isinstance(model, AbstractDeep)
     blocks, curvature, missing = system.curvature(system.iterate(model, x, y))
     assert curvature is not None
     assert missing == ""
