@@ -1,3 +1,4 @@
+from .certify import certify as certify
 from .config import RunConfig as RunConfig
 from .demo import demo_configs as demo_configs
 from .gradients import gradients as gradients
@@ -9,7 +10,6 @@ from .predict import PredictConfig as PredictConfig
 from .predict import predict as predict
 from .reproduce import FIGURES as FIGURES
 from .reproduce import reproduce as reproduce
-from .run import certify as certify
 from .run import execute as execute
 from .run import resumable as resumable
 from .run import resume as resume

@@ -115,7 +115,7 @@ def resumable(path: str | Path) -> report.Run:
     return run
 
 
-def certify(
+def certify_run(
     config: RunConfig,
     *,
     weights: str | Path | None = None,

@@ -12,11 +12,14 @@ from .gated import GatedIterate as GatedIterate
 from .gated import GatedSystem as GatedSystem
 from .implicit import ImplicitSystem as ImplicitSystem
 from .iterate import Iterate as Iterate
+from .judge import certify as certify
+from .judge import system_of as system_of
 from .neural_ode import NeuralODESystem as NeuralODESystem
 from .neural_ode import ODEIterate as ODEIterate
 from .objective import AbstractObjectiveSystem as AbstractObjectiveSystem
 from .objective import MonitorPanel as MonitorPanel
 from .objective import ObjectiveQuestion as ObjectiveQuestion
+from .registry import NETWORKS as NETWORKS
 from .registry import OBJECTIVES as OBJECTIVES
 from .registry import PLANNED as PLANNED
 from .registry import SYSTEMS as SYSTEMS

@@ -4,6 +4,17 @@ import difflib
 from typing import Any
 
 from ..activations import get as activation_named
+from ..models import (
+    AbstractGated,
+    AbstractModel,
+    ConvResNet,
+    Dense,
+    Equilibrium,
+    Implicit,
+    NeuralODE,
+    ResNet,
+    TwoLayer,
+)
 from .base import AbstractSystem
 from .conv_filter import ConvFilterSystem
 from .conv_resnet import ConvResNetSystem
@@ -30,6 +41,18 @@ SYSTEMS: dict[str, type[AbstractSystem]] = {
         NeuralODESystem,
     )
 }
+
+NETWORKS: dict[type[AbstractModel], str] = {
+    TwoLayer: "two-layer",
+    Equilibrium: "equilibrium",
+    Implicit: "implicit-relu",
+    Dense: "dense",
+    ResNet: "resnet",
+    ConvResNet: "conv-resnet",
+    AbstractGated: "gated",
+    NeuralODE: "neural-ode",
+}
+"""Which system a network belongs to."""
 
 OBJECTIVES: dict[str, type[AbstractObjectiveSystem]] = {s.name: s for s in (ConvTeacherSystem, ConvFilterSystem)}
 """Objectives that are no networks on data: `globalmin objective` runs them."""
