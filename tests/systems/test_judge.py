@@ -15,7 +15,7 @@ from globalmin import data, models, systems
 def test_a_network_is_certified_by_its_own_system(getkey, name):
     options: dict[str, Any] = {"activation": "tanh"} if "activation" in systems.SYSTEMS[name].options else {}
     if "image_shape" in systems.SYSTEMS[name].options:
-        options["image_shape"] = (2, 2, 1)
+        options["image_shape"], options["filter_size"] = (2, 2, 1), 1
     system = systems.build(name, **options)
     x = jax.random.normal(getkey(), (3, 4))
     x = x / jnp.linalg.norm(x, axis=1, keepdims=True) * (2.0 if system.row_norm == "sqrt-d" else 1.0)
