@@ -20,6 +20,10 @@ class RESULTS(optx.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
     )
     loss_diverged = "the loss grew beyond recovery: lower the step size below 2 / lambda_max of the Gram matrix"
     loss_nonfinite = "the loss is NaN or infinite: lower the step size, and look for NaN or huge values in the data"
+    underflow = (
+        "a coordinate has underflowed: from here on rounding decides and not the function; count in the log domain, or "
+        "perturb"
+    )
     integrator_failed = (
         "the integrator of gradient flow ran out of steps: make an epoch shorter (a smaller step size), and look at "
         "the operator norms, which may be growing"

@@ -4,6 +4,9 @@ from .demo import demo_configs as demo_configs
 from .gradients import gradients as gradients
 from .objectives import CONFIGS as CONFIGS
 from .objectives import AbstractObjectiveConfig as AbstractObjectiveConfig
+from .objectives import BalancingConfig as BalancingConfig
+from .objectives import FactorizationConfig as FactorizationConfig
+from .objectives import SaddleConfig as SaddleConfig
 from .plan import PlanConfig as PlanConfig
 from .plan import plan as plan
 from .predict import PredictConfig as PredictConfig

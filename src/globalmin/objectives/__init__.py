@@ -27,6 +27,15 @@ from .conv_teacher import CriticalPoint as CriticalPoint
 from .easiness import Easiness as Easiness
 from .easiness import closeness_bound as closeness_bound
 from .easiness import easiness as easiness
+from .factorization import Factorization as Factorization
+from .factorization import balance as balance
+from .homogeneous import BalanceReport as BalanceReport
+from .homogeneous import HomogeneousNetwork as HomogeneousNetwork
+from .homogeneous import check_balance as check_balance
+from .matrices import AbstractMatrix as AbstractMatrix
+from .matrices import DenseMatrix as DenseMatrix
+from .matrices import OperatorMatrix as OperatorMatrix
+from .matrices import low_rank as low_rank
 from .patches import AbstractPatches as AbstractPatches
 from .patches import IsotropicPatches as IsotropicPatches
 from .patches import RegionMoments as RegionMoments
@@ -34,3 +43,10 @@ from .patches import SamplePatches as SamplePatches
 from .patches import image_patches as image_patches
 from .patches import row_patches as row_patches
 from .planar import PlanarPatches as PlanarPatches
+from .saddle import Octopus as Octopus
+from .saddle import gradient_lipschitz as gradient_lipschitz
+from .saddle import hessian_lipschitz as hessian_lipschitz
+from .saddle_log import LogOctopus as LogOctopus
+from .warm_ups import far_start as far_start
+from .warm_ups import thin_band as thin_band
+from .warm_ups import two_saddles as two_saddles

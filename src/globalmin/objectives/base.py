@@ -71,6 +71,16 @@ class AbstractObjective(eqx.Module):
         """Quantities of the proofs at a point that is looked at closely; `first` is the run's start. Default: none."""
         return {}
 
+    def follow(self, point: PyTree, first: PyTree, state: PyTree, step_size: float, epoch: int) -> dict[str, float]:
+        """More of a look, from what the evaluations have carried along in `state` and the run's step size. Default: none."""
+        return {}
+
+    def distance(self, point: PyTree, first: PyTree) -> Float[Array, ""]:
+        """How far a point is from another one. Default: Euclidean, over what is trainable."""
+        kept = self.trainable(point)
+        squares = jax.tree.map(lambda a, b: jnp.sum((a - b) ** 2), eqx.filter(point, kept), eqx.filter(first, kept))
+        return jnp.sqrt(jax.tree.reduce(jnp.add, squares))
+
     def reached(self, point: PyTree) -> Bool[Array, ""]:
         """Whether a run may end here: traced, asked at every step before it is taken. Default: never."""
         return jnp.asarray(False)

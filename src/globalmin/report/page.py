@@ -53,6 +53,7 @@ def write_report(path: str | Path) -> Path:
     texts = figures.save(drawn, run.path / "figures")
     # "auto" in the configuration: the certificate has the number.
     resolved = {k: certificate[k] for k in ("step_size", "step_size_from") if certificate.get(k) is not None}
+    captions = _captions(certificate)
     text = render(
         "report.html.j2",
         run=run,
@@ -68,9 +69,9 @@ def write_report(path: str | Path) -> Path:
         provenance=_provenance(certificate),
         verdict=verdict(run),
         tiles=_tiles(run, certificate, trajectory),
-        svg={name: inline_svg(svg, name) for name, svg in texts.items()},
+        svg={name: inline_svg(svg, name, captions) for name, svg in texts.items()},
         wide=[name for name, figure in drawn.items() if figure.get_figwidth() > figures.NARROW[0]],
-        captions=CAPTIONS,
+        captions=captions,
         environment=formats.facts({k: v for k, v in run.manifest.items() if k not in _KNOWN}),
     )
     return RunFolder(run.path).write_text("report.html", text)
@@ -122,7 +123,17 @@ def verdict(run: Run) -> dict[str, str]:
     return {"sentence": sentence or "no verdict was recorded", "tone": tone, "detail": message or detail}
 
 
-def inline_svg(svg: str, name: str) -> str:
+def _captions(certificate: Mapping[str, Any]) -> dict[str, str]:
+    """Those of the run's kind: the loss of an objective is its own."""
+    if not certificate.get("loss_name"):
+        return CAPTIONS
+    return {
+        **CAPTIONS,
+        "loss": f"{certificate['loss_name']} along the run. Dashed: what a theorem promises of it, if one does.",
+    }
+
+
+def inline_svg(svg: str, name: str, captions: Mapping[str, str] = CAPTIONS) -> str:
     """A figure's SVG made fit to stand in a page: ids its own, colours the page's, its caption for screen readers."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
@@ -131,7 +142,7 @@ def inline_svg(svg: str, name: str) -> str:
     svg = re.sub(r'href="#', f'href="#{name}-', svg)
     for colour, variable in _COLOURS.items():
         svg = svg.replace(colour, f"var(--{variable})")
-    caption = _escape(CAPTIONS.get(name, name))
+    caption = _escape(captions.get(name, name))
     # Width and height would fix it in points; the viewBox alone lets it fill its column.
     head = re.sub(r'\s(width|height)="[^"]*"', "", svg[: svg.index(">") + 1], count=2)
     return f'{head[:-1]} role="img" aria-label="{caption}">{svg[svg.index(">") + 1 :]}'

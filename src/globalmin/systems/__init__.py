@@ -1,3 +1,4 @@
+from .balancing import BalancingSystem as BalancingSystem
 from .base import AbstractSystem as AbstractSystem
 from .base import Limit as Limit
 from .base import Question as Question
@@ -8,6 +9,7 @@ from .deep import AbstractDeepSystem as AbstractDeepSystem
 from .deep import DeepIterate as DeepIterate
 from .dense import DenseSystem as DenseSystem
 from .equilibrium import EquilibriumSystem as EquilibriumSystem
+from .factorization import FactorizationSystem as FactorizationSystem
 from .gated import GatedIterate as GatedIterate
 from .gated import GatedSystem as GatedSystem
 from .implicit import ImplicitSystem as ImplicitSystem
@@ -25,5 +27,6 @@ from .registry import PLANNED as PLANNED
 from .registry import SYSTEMS as SYSTEMS
 from .registry import build as build
 from .resnet import ResNetSystem as ResNetSystem
+from .saddle import SaddleSystem as SaddleSystem
 from .solved import SolvedIterate as SolvedIterate
 from .two_layer import TwoLayerSystem as TwoLayerSystem

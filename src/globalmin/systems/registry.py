@@ -15,17 +15,20 @@ from ..models import (
     ResNet,
     TwoLayer,
 )
+from .balancing import BalancingSystem
 from .base import AbstractSystem
 from .conv_filter import ConvFilterSystem
 from .conv_resnet import ConvResNetSystem
 from .conv_teacher import ConvTeacherSystem
 from .dense import DenseSystem
 from .equilibrium import EquilibriumSystem
+from .factorization import FactorizationSystem
 from .gated import GatedSystem
 from .implicit import ImplicitSystem
 from .neural_ode import NeuralODESystem
 from .objective import AbstractObjectiveSystem
 from .resnet import ResNetSystem
+from .saddle import SaddleSystem
 from .two_layer import TwoLayerSystem
 
 SYSTEMS: dict[str, type[AbstractSystem]] = {
@@ -54,14 +57,12 @@ NETWORKS: dict[type[AbstractModel], str] = {
 }
 """Which system a network belongs to."""
 
-OBJECTIVES: dict[str, type[AbstractObjectiveSystem]] = {s.name: s for s in (ConvTeacherSystem, ConvFilterSystem)}
+OBJECTIVES: dict[str, type[AbstractObjectiveSystem]] = {
+    s.name: s for s in (BalancingSystem, FactorizationSystem, ConvTeacherSystem, ConvFilterSystem, SaddleSystem)
+}
 """Objectives that are no networks on data: `globalmin objective` runs them."""
 
-PLANNED: dict[str, tuple[str, str]] = {
-    "balancing": ("auto-balancing of homogeneous networks", "Du, Hu, Lee, NeurIPS 2018; thesis, chapter 4"),
-    "factorization": ("asymmetric matrix factorisation", "the same, chapter 4"),
-    "saddle": ("escaping saddles takes exponential time", "Du, Jin, Lee, Jordan, Póczos, Singh, NeurIPS 2017; chapter 7"),
-}  # fmt: skip
+PLANNED: dict[str, tuple[str, str]] = {}
 
 
 def build(name: str, **options: Any) -> AbstractSystem:

@@ -1,3 +1,5 @@
+from . import du2017 as du2017
+from . import du2018_balancing as du2018_balancing
 from . import du2018_conv as du2018_conv
 from . import du2018_filter as du2018_filter
 from . import du2019 as du2019

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from .._core import RESULTS
+from .flow import integrate
 
 GradientOf = Callable[[PyTree, PyTree], PyTree]
 
@@ -62,6 +63,17 @@ class Stateless(AbstractMethod):
     def __call__(self, gradient_of, moved, solver, gradient, gradient_norm, step_size, epoch, memory) -> Moved:
         """What the function gives."""
         proposal, result = self.advance(gradient_of, moved, solver, gradient, step_size)
+        return Moved(proposal, memory, {}, result)
+
+
+class Flow(AbstractMethod):
+    """Gradient flow; an epoch lasts one step size of time. Of an objective whose gradient is a function of the point alone."""
+
+    name: ClassVar[str] = "flow"
+
+    def __call__(self, gradient_of, moved, solver, gradient, gradient_norm, step_size, epoch, memory) -> Moved:
+        """An adaptive integrator's solution after that time."""
+        proposal, result = integrate(gradient_of, moved, solver, gradient, step_size)
         return Moved(proposal, memory, {}, result)
 
 

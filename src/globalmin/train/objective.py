@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from .._core import RESULTS, numerics
 from ..objectives import AbstractExactObjective, AbstractObjective, FunctionObjective
 from ..systems import AbstractObjectiveSystem, ObjectiveQuestion
+from ..theory import Evaluated
 from . import verify
 from .descent import CHUNK, DescentState, Records, minimise, scalars, start_at
 from .loop import AbstractPrepared, Log, Look, loss_bounds
@@ -48,6 +49,7 @@ class PreparedObjective(AbstractPrepared):
         loss, norm, distance = _common(self.objective, state.model, self.first)
         quantities = {"epoch": float(state.epoch), "loss": float(loss), "gradient_norm": float(norm)}
         quantities |= {"distance": float(distance), **self.objective.watch(state.model, self.first)}
+        quantities |= self.objective.follow(state.model, self.first, state.solver, self.step_size, state.epoch)
         log.looks.append(quantities)
         log.message = message
         return Look(state.epoch, quantities, state, (), message)
@@ -119,11 +121,16 @@ def prepare_objective(
         step_size_from=origin,
         looks=schedule(epochs, looks),
         state=start_at(system.objective, point, method),
-        theorems=tuple(t.evaluate() for t in system.theorems(question)),
+        theorems=tuple(_about(t.evaluate(), method.name) for t in system.theorems(question)),
         system=system,
         method=method,
         first=point,
     )
+
+
+def _about(evaluated: Evaluated, method: str) -> Evaluated:
+    """Keep the promises that are about this method."""
+    return dataclasses.replace(evaluated, promises=evaluated.promises if evaluated.method in ("any", method) else ())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,12 +202,8 @@ def perturbed_gradient_descent(
 @eqx.filter_jit
 def _common(objective, point, first):
     gradient = eqx.filter(objective.gradient(point), eqx.is_inexact_array)
-    moved = jax.tree.map(
-        lambda a, b: jnp.sum((a - b) ** 2), *(eqx.filter(p, eqx.is_inexact_array) for p in (point, first))
-    )
-    squares = jax.tree.map(lambda g: jnp.sum(g * g), gradient)
-    root = [jnp.sqrt(jax.tree.reduce(jnp.add, tree)) for tree in (squares, moved)]
-    return objective.value(point), root[0], root[1]
+    squares = jax.tree.reduce(jnp.add, jax.tree.map(lambda g: jnp.sum(g * g), gradient))
+    return objective.value(point), jnp.sqrt(squares), objective.distance(point, first)
 
 
 def _advance_exactly(objective, state, step_size, epochs) -> tuple[DescentState, Records]:

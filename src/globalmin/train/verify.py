@@ -59,7 +59,7 @@ def lay_over(
     else:
         granted = 1e-9 * np.abs(bounds) + error
     broken = (values > bounds + granted) if below else (values < bounds - granted)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         ratios = (bounds + granted) / values if below else values / np.where(bounds > 0, bounds, np.nan)
     finite = ratios[np.isfinite(ratios)]
     first = int(epochs[np.argmax(broken)]) if broken.any() else None

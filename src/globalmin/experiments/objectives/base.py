@@ -1,7 +1,7 @@
 """The configuration of an objective's run: typed, closed to unknown keys, and what its run folder's config.json holds."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
@@ -38,12 +38,18 @@ class AbstractObjectiveConfig(pydantic.BaseModel, ABC):
         """What an epoch does. Default: a gradient step, the same size throughout."""
         return train.DESCENT
 
+    def starting_point(self, system: Any) -> Any:
+        """Where to start; `None`, the default, for a draw by the objective's own law with the run's seed."""
+        return None
+
     def prepare(self, arrays: dict[str, np.ndarray]) -> train.PreparedObjective:
         """The run before its first epoch."""
+        system = self.build(arrays)
         return train.prepare_objective(
-            self.build(arrays),
+            system,
             epochs=self.epochs,
             key=jax.random.key(self.seed),
+            point=self.starting_point(system),
             step_size=self.step_size,
             method=self.method(),
             looks=self.looks,

@@ -5,10 +5,32 @@ One file per source; a new one is imported and joined to `SOURCES` here.
 
 import difflib
 
-from . import du2018_conv, du2018_filter, du2019_deep, du2019_two_layer, gao2022, gao2025, ling2023, noy2021
+from . import (
+    du2017,
+    du2018_balancing,
+    du2018_conv,
+    du2018_filter,
+    du2019_deep,
+    du2019_two_layer,
+    gao2022,
+    gao2025,
+    ling2023,
+    noy2021,
+)
 from .base import Erratum as Erratum
 
-SOURCES = (du2018_conv, du2018_filter, du2019_deep, du2019_two_layer, gao2022, gao2025, ling2023, noy2021)
+SOURCES = (
+    du2017,
+    du2018_balancing,
+    du2018_conv,
+    du2018_filter,
+    du2019_deep,
+    du2019_two_layer,
+    gao2022,
+    gao2025,
+    ling2023,
+    noy2021,
+)
 
 ERRATA: dict[str, Erratum] = {entry.id: entry for source in SOURCES for entry in source.ERRATA}
 

@@ -1,0 +1,10 @@
+from .factorization import BalancedDescent as BalancedDescent
+from .factorization import FactorStart as FactorStart
+from .factorization import GlobalLimit as GlobalLimit
+from .factorization import GlobalLimitPrinted as GlobalLimitPrinted
+from .layers import LayerBalance as LayerBalance
+from .layers import NodeBalance as NodeBalance
+from .rank_one import RankOne as RankOne
+from .rank_one import RankOnePrinted as RankOnePrinted
+from .rank_one import RankOneStart as RankOneStart
+from .rank_one import StageOne as StageOne
