@@ -30,7 +30,7 @@ POINT = {
 }
 
 
-def run(objective, point, epsilon=0.1, method=train.DESCENT, **options):
+def run(objective, point, epsilon=0.1, method: train.AbstractMethod = train.DESCENT, **options):
     system = FactorizationSystem(objective, epsilon)
     prepared = train.prepare_objective(system, point=point, method=method, **options)
     log = train.Log()

@@ -23,7 +23,7 @@ def three_layers(slope=0.0, flow=False):
     return HomogeneousNetwork(X3, TARGETS, SHAPES, (1.0, 1.0, 1.0), slope, flow)
 
 
-def run(objective, point, method=train.DESCENT, **options):
+def run(objective, point, method: train.AbstractMethod = train.DESCENT, **options):
     prepared = train.prepare_objective(BalancingSystem(objective), point=point, method=method, **options)
     log = train.Log()
     for _ in train.run(prepared, log):

@@ -298,15 +298,11 @@ def test_the_three_sketches():
     assert (arrived, left) == (20, 53)
     # C² at both joints: one-sided differences of the Hessian.
     for joint in (-2.0, -1.0):
-        sides = [jax.hessian(far_start)(jnp.array([joint + s, 0.7])) for s in (-1e-9, 1e-9)]
-        np.testing.assert_allclose(sides[0], sides[1], atol=1e-7)
-        np.testing.assert_allclose(
-            *[
-                jnp.append(step(jnp.array([joint + s, 0.7])), far_start(jnp.array([joint + s, 0.7])))
-                for s in (-1e-9, 1e-9)
-            ],
-            atol=1e-7,
-        )
+        ends = [jnp.array([joint + s, 0.7]) for s in (-1e-9, 1e-9)]
+        low, high = (jnp.append(step(end), far_start(end)) for end in ends)
+        np.testing.assert_allclose(low, high, atol=1e-7)
+        low, high = (jax.hessian(far_start)(end) for end in ends)
+        np.testing.assert_allclose(low, high, atol=1e-7)
     slope = jax.jit(jax.grad(lambda p: two_saddles(p, 2.0, 1.0)))
     x, times = jnp.array([0.5, 0.5]), {}
     for t in range(1, 40):

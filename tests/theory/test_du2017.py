@@ -14,7 +14,7 @@ from globalmin.theory import Verdict, du2017
 E = math.e
 
 
-def start(L=E, gamma=1.0, d=5, farthest=0.5, nearest=0.5, tau=E):
+def start(*, L=E, gamma=1.0, d: int = 5, farthest=0.5, nearest=0.5, tau=E):
     return du2017.Start(
         d, L, gamma, tau, farthest, nearest, gradient_lipschitz(L, gamma), hessian_lipschitz(L, gamma, tau)
     )
@@ -23,8 +23,8 @@ def start(L=E, gamma=1.0, d=5, farthest=0.5, nearest=0.5, tau=E):
 def test_slow_escape_holds_up_to_half_over_L_and_not_beyond():
     assert du2017.SlowEscape(start(), 1 / (2 * E)).verdict == Verdict.HOLDS
     assert du2017.SlowEscape(start(), 1 / (2 * E) * (1 + 1e-12)).verdict == Verdict.FAILS
-    for changes in ({"L": 0.5}, {"farthest": 1.1}, {"nearest": 0.0}, {"tau": 2.0}):
-        assert du2017.SlowEscape(start(**changes), 0.01).verdict == Verdict.FAILS
+    for bad in (start(L=0.5), start(farthest=1.1), start(nearest=0.0), start(tau=2.0)):
+        assert du2017.SlowEscape(bad, 0.01).verdict == Verdict.FAILS
 
 
 def test_the_experiments_step_is_not_the_theorems():
