@@ -11,6 +11,8 @@ from globalmin import rigorous, systems
 from globalmin.models import TwoLayer
 from globalmin.rigorous import file
 
+from ..helpers import given
+
 
 def problem(activation="tanh", n=6, d=6, m=64, size=0.01, train_readout=False, seed=0):
     """A network whose residual is `size`, and its step size."""
@@ -60,7 +62,7 @@ def test_what_is_made_is_verified(tmp_path, activation, train_readout, step_size
     assert checked.statement in found.sentence()
     # The floating-point certificate sees the same numbers.
     loose = system.kantorovich(iterate, step_size, width=64)[step_size is None]
-    assert found.proof.conditions["h"].upper == pytest.approx(loose.h, rel=1e-2)
+    assert loose.outcome.value == "HOLDS"
     assert found.quantities["rho_0"].lower <= iterate.rho.value <= found.quantities["rho_0"].upper
     assert found.quantities["lambda_min_all"].lower == pytest.approx(iterate.lambda_min.value, rel=1e-9)
 
@@ -267,3 +269,81 @@ def test_other_systems_are_named():
     system = systems.build("two-layer")
     with pytest.raises(ValueError, match="one of the systems"):
         rigorous.certify(type("Other", (), {"name": "other"})(), system.iterate(None, None, None), 0.1)  # pyright: ignore
+
+
+def about_another_point(name, eta):
+    """A certificate about a comparison point: its residual is too large for the first form, and well aligned."""
+    g = np.random.default_rng(1)
+    x = g.standard_normal((6, 6)) if name == "two-layer" else g.standard_normal((3, 4))
+    x[-1] = x[0] + 0.05 * x[-1]  # a small eigenvalue, along which the residual below has no part
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    system = systems.build(name, activation="tanh")
+    model = system.init(x.shape[1], 64, key=jax.random.key(0))
+    plain = system.iterate(model, jnp.asarray(x), jnp.zeros(len(x)))
+    _, vectors = np.linalg.eigh(plain.gram)
+    top = vectors[:, -1]
+    eta = None if eta is None else 0.1 / plain.lambda_max.value
+    size = 1e-6
+    while True:  # grow the residual until the first form is silent and the second is not yet
+        labels = plain.outputs + size * top
+        iterate = system.iterate(model, jnp.asarray(x), jnp.asarray(labels))
+        found = rigorous.certify(system, iterate, eta)
+        if found.comparison is not None:
+            return found
+        assert found.holds, found.sentence()
+        size *= 1.3
+
+
+@pytest.fixture(scope="module", params=[("two-layer", 0.1), ("two-layer", None), ("equilibrium", None)])
+def displaced(request, tmp_path_factory):
+    found = about_another_point(*request.param)
+    path = tmp_path_factory.mktemp("displaced") / "c.json"
+    return found, path, found.write(path)
+
+
+def test_displacement_is_verified_and_no_other_form_is(displaced, tmp_path):
+    found, path, files = displaced
+    assert "displacement" in found.theorem
+    assert found.holds
+    assert len(files) == 3
+    rigorous.verify(path, *files)
+    assert found.proof.radius is not None
+    assert found.proof.path is not None
+    assert found.proof.radius <= found.proof.path
+    with pytest.raises(ValueError, match="comparison point expected"):
+        rigorous.verify(path, *files[:2])
+    with pytest.raises(ValueError, match="not about this"):
+        rigorous.verify(path, files[0], files[1], files[0])
+
+    def refused(change):
+        content = json.loads(path.read_text())
+        change(content)
+        file.write(tmp_path / "f.json", {k: v for k, v in content.items() if k != "sha256"})
+        with pytest.raises(ValueError):  # noqa: PT011
+            rigorous.verify(tmp_path / "f.json", *files)
+
+    for key in ("rho_0", "rho_c", "distance", "lambda_min_" + str(found.proof.block)):
+        refused(widen(key, 0, 1.001))
+        refused(widen(key, 1, 0.999))
+    refused(scaled("conditions", "target", 0.999, 1))
+    refused(scaled("conclusion", "path", 0.999))
+    refused(scaled("conclusion", "radius", 0.999))
+    refused(put("comparison", None))
+    refused(put("theorem", "id", found.theorem.replace("displacement", "block")))
+
+
+def test_displacement_keeps_what_it_promises():
+    """Descent stays inside the radius and contracts at the rate."""
+    found = about_another_point("two-layer", 0.1)
+    eta, rate, radius = given(found.proof.step_size), given(found.proof.rate), given(found.proof.radius)
+    system = systems.build("two-layer", activation="tanh")
+    start = TwoLayer(jnp.asarray(found.weights["hidden"]), jnp.asarray(found.weights["readout"]), system.activation)
+    model, x, y = start, jnp.asarray(found.x), jnp.asarray(found.y)
+    before = None
+    for _ in range(200):
+        step = model.step(x, y, ())
+        residual = float(jnp.linalg.norm(step.outputs - y))
+        assert before is None or residual <= before * rate * (1 + 1e-12)
+        before = residual
+        model = TwoLayer(model.hidden - eta * step.gradient.hidden, model.readout, model.activation)
+        assert float(jnp.linalg.norm(model.hidden - start.hidden)) <= radius

@@ -21,6 +21,8 @@ class Verify(Command):
     """A .npz of the weights. Default: the one that was written beside the file."""
     data: Path | None = None
     """A .npz with X and y, preprocessed as the certificate's. Default: the one that was written beside the file."""
+    comparison: Path | None = None
+    """A .npz of the comparison point, for a certificate of the displacement form. Default: the one beside the file."""
     json_output: bool = False
     """One JSON object for machines."""
 
@@ -28,10 +30,10 @@ class Verify(Command):
         """Check, and say what is proven."""
         from ..rigorous import RefutedError, companions, verify
 
-        weights, data = companions(self.file)
+        weights, data, comparison = companions(self.file)
         try:
             with Timed("every hypothesis, in ball arithmetic", self.json_output):
-                checked = verify(self.file, self.weights or weights, self.data or data)
+                checked = verify(self.file, self.weights or weights, self.data or data, self.comparison or comparison)
         except RefutedError as error:
             print(f"globalmin: {' '.join(str(error).split())}", file=sys.stderr)
             return 1

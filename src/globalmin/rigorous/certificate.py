@@ -1,23 +1,24 @@
 """The rigorous certificate of a network on data: its numbers, its proof, and the file that another program checks."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from .._core import UnsolvedError
 from ..systems import AbstractSystem, Iterate
+from ..systems.comparison import fitted
 from . import file
-from .enclosure import Interval, UnboundedError
+from .enclosure import Enclosure, Interval, UnboundedError
 from .equilibrium import equilibrium_numbers
 from .flint import flint
 from .implicit import implicit_numbers
-from .theorem import Numbers, Proof, prove
+from .theorem import Numbers, Proof, claimed, prove
 from .two_layer import two_layer_numbers
 
 
@@ -53,6 +54,7 @@ class RigorousCertificate:
     quantities: Mapping[str, Interval]
     options: Mapping[str, Any]
     weights: Mapping[str, np.ndarray]
+    comparison: Mapping[str, np.ndarray] | None  # θ_c, where the constants belong to it
     x: np.ndarray
     y: np.ndarray
 
@@ -64,7 +66,7 @@ class RigorousCertificate:
     @property
     def theorem(self) -> str:
         """The theorem's id in the file."""
-        return f"kantorovich-block-{self.proof.method}"
+        return f"kantorovich-{'block' if self.comparison is None else 'displacement'}-{self.proof.method}"
 
     def sentence(self) -> str:
         """What is proven, in words, or what is missing."""
@@ -85,6 +87,7 @@ class RigorousCertificate:
             "quantities": {k: [v.lower, v.upper] for k, v in self.quantities.items()},
             "conditions": {k: [v.lower, v.upper] for k, v in p.conditions.items()},
             "radius": p.radius,
+            "path": p.path,
             "sigma_star": p.sigma_star,
             "rate": p.rate,
             "statement": self.sentence(),
@@ -93,10 +96,12 @@ class RigorousCertificate:
     def content(self) -> dict[str, Any]:
         """The content of the file, without its hash. **Raises:** `ValueError` unless everything is proven."""
         p = self.proof
-        if not self.holds or p.radius is None or p.rate is None or p.sigma_star is None or p.ball is None:
+        found = (p.ball, p.radius, p.path, p.sigma_star, p.rate)
+        if not self.holds or None in found or p.radius is None or p.rate is None:
             raise ValueError(
                 f"certificate: nothing is proven, so that there is no certificate to write; {self.sentence()}"
             )
+        ball, radius, path, sigma_star, rate = (file.hex_of(v) for v in found if v is not None)
         return {
             "format": file.FORMAT,
             "format_version": file.VERSION,
@@ -104,7 +109,7 @@ class RigorousCertificate:
             "system": {"name": self.system, "n": len(self.x), "d": self.x.shape[1], "options": dict(self.options)},
             "step_size": None if p.step_size is None else file.hex_of(p.step_size),
             "block": p.block,
-            "ball": file.hex_of(p.ball),
+            "ball": ball,
             "hypotheses": {
                 k: {"meaning": file.MEANINGS[k], "interval": [file.hex_of(v.lower), file.hex_of(v.upper)]}
                 for k, v in self.quantities.items()
@@ -113,41 +118,54 @@ class RigorousCertificate:
             "conditions": {k: [file.hex_of(v.lower), file.hex_of(v.upper)] for k, v in p.conditions.items()},
             "conclusion": {
                 "statement": file.conclusion_of(self.theorem, p.step_size, p.radius, p.rate),
-                "radius": file.hex_of(p.radius),
-                "sigma_star": file.hex_of(p.sigma_star),
-                "rate": file.hex_of(p.rate),
+                "radius": radius,
+                "path": path,
+                "sigma_star": sigma_star,
+                "rate": rate,
             },
             "weights": {k: file.fingerprint(v) for k, v in self.weights.items()},
+            "comparison": None
+            if self.comparison is None
+            else {k: file.fingerprint(v) for k, v in self.comparison.items()},
             "data": {"X": file.fingerprint(self.x), "y": file.fingerprint(self.y)},
             "versions": file.versions(),
         }
 
-    def write(self, path: str | Path) -> tuple[Path, Path]:
-        """Write the file, and beside it the weights and the data that it is about, and return these two paths.
+    def write(self, path: str | Path) -> tuple[Path, ...]:
+        """Write the file, and beside it the weights, the data, and in the displacement form θ_c; return these paths.
 
         **Raises:** `ValueError` unless everything is proven; `OSError` if a file cannot be written.
         """
         content, path = self.content(), Path(path)
-        weights, data = companions(path)
+        weights, data, comparison = companions(path)
         np.savez(weights, **self.weights)  # pyright: ignore[reportArgumentType]
         np.savez(data, X=self.x, y=self.y)
+        if self.comparison is not None:
+            np.savez(comparison, **self.comparison)  # pyright: ignore[reportArgumentType]
         file.write(path, content)
-        return weights, data
+        return (weights, data) if self.comparison is None else (weights, data, comparison)
 
 
-def companions(path: str | Path) -> tuple[Path, Path]:
-    """Where `write` puts the weights and the data of a certificate file."""
+def companions(path: str | Path) -> tuple[Path, Path, Path]:
+    """Where `write` puts the weights, the data and the comparison point of a certificate file."""
     path = Path(path)
-    return path.with_name(f"{path.stem}.weights.npz"), path.with_name(f"{path.stem}.data.npz")
+    weights, data, comparison = (path.with_name(f"{path.stem}.{k}.npz") for k in ("weights", "data", "comparison"))
+    return weights, data, comparison
 
 
 def certify(
-    system: AbstractSystem, iterate: Iterate, step_size: float | None, *, may_shrink: bool = False
+    system: AbstractSystem,
+    iterate: Iterate,
+    step_size: float | None,
+    *,
+    may_shrink: bool = False,
+    compare: bool = True,
 ) -> RigorousCertificate:
     """The rigorous certificate of a network on its data.
 
     **Arguments:** `step_size`: η of gradient descent; `None` for gradient flow. `may_shrink`: lower η a little where it is not
-    proven at η itself (a step size that was itself computed as the largest).
+    proven at η itself (a step size that was itself computed as the largest). `compare`: where the first form of the theorem is
+    not proven, try the displacement form about a point that a few Gauss-Newton steps reach.
 
     **Returns:** a certificate, whatever the verdict; numbers that leave double precision make it UNDECIDED.
 
@@ -159,30 +177,61 @@ def certify(
     if system.name not in MAKERS:
         raise ValueError(f"rigorous mode: one of the systems {', '.join(MAKERS)} expected, {system.name} came")
     method = "flow" if step_size is None else "descent"
-    weights = {
-        jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(leaf)
-        for path, leaf in jax.tree_util.tree_leaves_with_path(eqx.filter(iterate.model, eqx.is_array))
-    }
-    x, y = np.asarray(iterate.x), np.asarray(iterate.y)
+    maker = MAKERS[system.name]
     quantities: Mapping[str, Interval] = {}
     options: Mapping[str, Any] = {}
-    try:
-        with np.errstate(over="ignore", invalid="ignore", under="ignore", divide="ignore"):
-            numbers = MAKERS[system.name](iterate)
+    point = None
+    with np.errstate(over="ignore", invalid="ignore", under="ignore", divide="ignore"):
+        try:
+            numbers = maker(iterate)
             quantities, options = numbers.quantities, numbers.options
             proof = prove(numbers, method, step_size)
-            if step_size is not None and may_shrink:
-                for factor in SHRINK:
-                    if proof.verdict == "HOLDS":
+        except (UnboundedError, UnsolvedError) as error:
+            reason = f"not proven: {error}"
+            proof = Proof("UNDECIDED", reason, method, step_size, None, None, {}, None, None, None, None, {})
+        else:
+            if proof.verdict != "HOLDS":
+                other = (
+                    _displaced(maker, system, iterate, numbers) if compare and numbers.lipschitz is not None else None
+                )
+                forms = [(None, numbers)] if other is None else [(None, numbers), other]
+                factors = (1.0, *SHRINK) if may_shrink and step_size is not None else (1.0,)
+                for factor, (at, form) in itertools.product(factors, forms):
+                    found = prove(form, method, None if step_size is None else factor * step_size)
+                    if found.verdict == "HOLDS":
+                        proof, quantities = found, form.quantities
+                        point = None if at is None else arrays_of(at.model)
                         break
-                    proof = prove(numbers, method, factor * step_size)
-    except (UnboundedError, UnsolvedError) as error:
-        proof = Proof("UNDECIDED", f"not proven: {error}", method, step_size, None, None, {}, None, None, None, {})
-    return RigorousCertificate(system.name, proof, quantities, options, weights, x, y)
+    x, y = np.asarray(iterate.x), np.asarray(iterate.y)
+    return RigorousCertificate(system.name, proof, quantities, options, arrays_of(iterate.model), point, x, y)
 
 
-def of_model(
-    system: AbstractSystem, model: eqx.Module, x: Any, y: Any, step_size: float | None, *, may_shrink: bool = False
-) -> RigorousCertificate:
-    """`certify` from a model and arrays."""
-    return certify(system, system.iterate(model, jnp.asarray(x), jnp.asarray(y)), step_size, may_shrink=may_shrink)  # pyright: ignore
+def arrays_of(model: Any) -> dict[str, np.ndarray]:
+    """The arrays of a model by their names in its .npz files."""
+    leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(model, eqx.is_array))
+    return {jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(leaf) for path, leaf in leaves}
+
+
+def _displaced(maker: Any, system: AbstractSystem, iterate: Iterate, start: Numbers) -> tuple[Iterate, Numbers] | None:
+    """The point that fits the data better and the numbers there, with ρ₀ of the iterate; `None` where none was found."""
+    found = fitted(system, iterate)
+    if found is None:
+        return None
+    point = found[0]
+    try:
+        numbers = maker(point)
+        here, there = arrays_of(iterate.model), arrays_of(point.model)
+        parts = [(Enclosure.exact(here[k]) - Enclosure.exact(there[k])).norm() for k in here]
+        ends = (Enclosure.exact([getattr(part, end) for part in parts]).norm() for end in ("lower", "upper"))
+        lower, upper = ends
+        distance = Interval(lower.lower, upper.upper)
+    except (UnboundedError, UnsolvedError):
+        return None
+    rest = {k: v for k, v in numbers.quantities.items() if k != "rho_0"}
+    first = {f"{k}_start": start.quantities[k] for k in ("w_norm", "mu") if k in start.quantities}
+    moved = {
+        "rho_0": start.quantities["rho_0"],
+        "rho_c": numbers.quantities["rho_0"],
+        **claimed({"distance": distance}),
+    }
+    return point, dataclasses.replace(numbers, quantities={**moved, **first, **rest})

@@ -32,11 +32,32 @@ THEOREMS = {
         "R_* = 2ρ₀/(σ₀ + σ_*) ≤ R with σ_* = σ₀√(1 − 2h), then gradient flow dθ/dt = −Jᵀ(f − y) has a path of length at most "
         "R_*, its residual falls at least as exp(−σ_*²t), and it converges to a point where f = y."
     ),
+    "kantorovich-displacement-descent": (
+        "Let θ_c be a point at the distance D from θ₀ with ‖f(θ_c) − y‖ ≤ ρ_c, and ρ₀ ≥ ‖f(θ₀) − y‖. Let J_* be the block's "
+        "columns of the Jacobian J of the outputs, σ₀² ≤ λ_min(J_*J_*ᵀ) at θ_c; on the ball of radius R around θ_c let "
+        "‖J_*(θ) − J_*(θ_c)‖ ≤ Λ_*‖θ − θ_c‖, let J have the Lipschitz constant Λ, and β = ‖J(θ_c)‖ + ΛR. Put c₁ = 1 − ηβ²/2, "
+        "c = c₁ − ηΛρ₀/2, b = min(ρ₀, (ρ_c + ΛD²/2)/c₁), s = σ₀ − Λ_*D. If c > 0, s > 0, h = Λ_*b/(cs²) < 1/2 and D + p ≤ R "
+        "with p = 2b/(c(s + σ_*)), σ_* = s√(1 − 2h), then gradient descent θ ← θ − ηJᵀ(f − y) from θ₀ has a path of length at "
+        "most p + (ρ₀ − b)/(cs) within the distance D + p of θ_c, its residual shrinks at least by the factor 1 − cησ_*² per "
+        "step, and it converges to a point where f = y."
+    ),
+    "kantorovich-displacement-flow": (
+        "Let θ_c be a point at the distance D from θ₀ with ‖f(θ_c) − y‖ ≤ ρ_c, and ρ₀ ≥ ‖f(θ₀) − y‖. Let J_* be the block's "
+        "columns of the Jacobian J of the outputs, σ₀² ≤ λ_min(J_*J_*ᵀ) at θ_c; on the ball of radius R around θ_c let "
+        "‖J_*(θ) − J_*(θ_c)‖ ≤ Λ_*‖θ − θ_c‖, and let J have the Lipschitz constant Λ. Put b = min(ρ₀, ρ_c + ΛD²/2) and "
+        "s = σ₀ − Λ_*D. If s > 0, h = Λ_*b/s² < 1/2 and D + p ≤ R with p = 2b/(s + σ_*), σ_* = s√(1 − 2h), then gradient flow "
+        "dθ/dt = −Jᵀ(f − y) from θ₀ has a path of length at most p + (ρ₀ − b)/s within the distance D + p of θ_c, its residual "
+        "falls at least as exp(−σ_*²t), and it converges to a point where f = y."
+    ),
 }
 """Each theorem by its id, in words; docs/theory/kantorovich.md has the proofs."""
 
 MEANINGS = {
     "rho_0": "‖f(X) − y‖, the norm of the residual",
+    "rho_c": "‖f(X) − y‖ at the comparison point",
+    "distance": "the distance of the comparison point from the weights",
+    "w_norm_start": "operator norm of M at the weights",
+    "mu_start": "λ_max((M + Mᵀ)/2) at the weights",
     "lambda_min_all": "λ_min of the Gram matrix J Jᵀ of all trained parameters",
     "lambda_max": "λ_max of J Jᵀ, ‖J‖²",
     "data_norm": "‖X‖, operator norm",

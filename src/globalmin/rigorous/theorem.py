@@ -5,6 +5,10 @@ With λ = σ₀² ≤ λ_min(J_*J_*ᵀ), ρ₀ ≤ ρ, β = ‖J(θ₀)‖ + ΛR
     c > 0,   h = Λ_*ρ/(cλ) < 1/2,   R_* = 2ρ/(c(σ₀ + σ_*)) ≤ R,   σ_* = √(λ − 2Λ_*ρ/c)
 
 are shown for the worst ends of the intervals and for a radius R that is part of the result. Nothing depends on how R was found.
+
+The displacement form takes its constants at another point θ_c, at the distance D, where the residual is ρ_c. With
+c₁ = 1 − ηβ²/2, b = min(ρ₀, (ρ_c + ΛD²/2)/c₁) and s = σ₀ − Λ_*D it asks for s > 0, c > 0, h = Λ_*b/(cs²) < 1/2 and D + p ≤ R,
+p = 2b/(c(s + σ_*)), σ_* = √(s² − 2Λ_*b/c). With D = 0 and b = ρ₀ it is the first form.
 """
 
 import dataclasses
@@ -12,7 +16,7 @@ import math
 from collections.abc import Callable
 from typing import Any, Literal
 
-from .enclosure import Interval, UnboundedError
+from .enclosure import TINY, Interval, UnboundedError
 from .flint import PRECISION, down, precision, up
 
 Verdict = Literal["HOLDS", "FAILS", "UNDECIDED"]
@@ -43,7 +47,8 @@ class Numbers:
     """What a system contributes: proven intervals, and the Lipschitz constants that follow from them.
 
     `quantities` has `rho_0`, `lambda_min_<block>` and, for descent, `lambda_max` (‖J‖²), and whatever else the constants
-    rest on. `lipschitz` is Λ of the whole Jacobian, `None` where none is proven; `missing` says why, in words.
+    rest on; for the displacement form also `rho_c` and `distance`, and all but `rho_0` are about
+    θ_c. `lipschitz` is Λ of the whole Jacobian, `None` where none is proven; `missing` says why, in words.
     `witness` gives, for a radius, the numbers with which another program can check the constants without a search.
     """
 
@@ -53,6 +58,11 @@ class Numbers:
     options: dict[str, Any]
     missing: str = ""
     witness: Callable[[Any], dict[str, list[float]]] = lambda radius: {}
+
+    @property
+    def displaced(self) -> bool:
+        """Whether the constants are those of another point."""
+        return "distance" in self.quantities
 
 
 def claimed(quantities: dict[str, Interval]) -> dict[str, Interval]:
@@ -77,7 +87,8 @@ class Proof:
     block: str | None
     ball: float | None  # R
     conditions: dict[str, Interval]
-    radius: float | None  # R_*, from above
+    radius: float | None  # no iterate is further away than this, from above
+    path: float | None  # length of the whole path, from above
     sigma_star: float | None  # from below
     rate: float | None  # of the residual, per step or per unit of time, from above
     witness: dict[str, list[float]]
@@ -94,9 +105,9 @@ def prove(numbers: Numbers, method: Method, step_size: float | None) -> Proof:
     if method == "descent" and (step_size is None or not (step_size > 0 and math.isfinite(step_size))):
         raise ValueError(f"step_size: a positive number expected, {step_size} came")
     eta = step_size if method == "descent" else None
-    if not numbers.blocks or (method == "descent" and numbers.lipschitz is None):
+    if not numbers.blocks or ((method == "descent" or numbers.displaced) and numbers.lipschitz is None):
         reason = numbers.missing or "no proven bound on the change of the Jacobian"
-        return Proof("FAILS", reason, method, eta, None, None, {}, None, None, None, {})
+        return Proof("FAILS", reason, method, eta, None, None, {}, None, None, None, None, {})
     with precision(PRECISION) as flint:
         found = [_search(flint, numbers, block, eta, worst=True) for block in numbers.blocks]
         proven = [f for f in found if f.verdict == "HOLDS"]
@@ -108,19 +119,20 @@ def prove(numbers: Numbers, method: Method, step_size: float | None) -> Proof:
         words = (
             f"not proven: {best.reason}; it may hold, the error bounds are too wide to tell" if hopeful else best.reason
         )
-        silent = dataclasses.replace(best, ball=None, radius=None, sigma_star=None, rate=None)
+        silent = dataclasses.replace(best, ball=None, radius=None, path=None, sigma_star=None, rate=None)
         return dataclasses.replace(silent, verdict="UNDECIDED" if hopeful else "FAILS", reason=words)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Attempt:
-    """The theorem on the ball of one radius R; `ratio` is R_*/R, `None` where an inequality before R_* ≤ R fails."""
+    """The theorem on the ball of one radius R; `ratio` is (D + p)/R, `None` where an inequality before R_* ≤ R fails."""
 
     ball: float
     conditions: dict[str, Interval]
     reason: str = ""
     ratio: float | None = None
     radius: float | None = None
+    path: float | None = None
     sigma_star: float | None = None
     rate: float | None = None
     fits: bool = False  # R_* ≤ R, proven
@@ -137,12 +149,13 @@ def _search(flint: Any, numbers: Numbers, block: RigorousBlock, eta: float | Non
     r = flint.arb(rho.upper if worst else rho.lower)
     lam = flint.arb(eigenvalue.lower if worst else eigenvalue.upper)
     method: Method = "flow" if eta is None else "descent"
+    far = numbers.quantities["distance"].upper if numbers.displaced else None
 
     def closed(found: _Attempt) -> Proof:
         verdict: Verdict = "HOLDS" if found.fits else "FAILS"
         return Proof(
-            verdict, found.reason, method, eta, block.key, found.ball, found.conditions, found.radius, found.sigma_star,
-            found.rate, {},
+            verdict, found.reason, method, eta, block.key, found.ball, found.conditions, found.radius, found.path,
+            found.sigma_star, found.rate, {},
         )  # fmt: skip
 
     def at(ball: float) -> _Attempt:
@@ -150,7 +163,7 @@ def _search(flint: Any, numbers: Numbers, block: RigorousBlock, eta: float | Non
 
     if not lam > 0:
         return closed(_Attempt(0.0, {}, "the Gram matrix is not shown positive definite (σ₀ = 0 within its error)"))
-    start = up(r / lam.sqrt())
+    start = up(r / lam.sqrt()) if far is None else max(far, TINY)
     first = found = at(start)
     for k in range(30):
         if found.fits or found.ratio is None:
@@ -159,8 +172,8 @@ def _search(flint: Any, numbers: Numbers, block: RigorousBlock, eta: float | Non
     if not found.fits and first.ratio is not None and math.isfinite(first.ratio):
         found = _smallest_ratio(at, start, start * max(4.0 * first.ratio, 4.0))
     for _ in range(3):  # R_* of a ball that fits is a ball that fits, and its constants are smaller
-        if found.fits and found.radius is not None:
-            smaller = at(found.radius)
+        if found.fits and found.ratio is not None:
+            smaller = at(found.ball * found.ratio * (1 + 1e-12))
             found = smaller if smaller.fits else found
     if found.fits or found.reason:
         return closed(found)
@@ -201,36 +214,56 @@ def _attempt(
 
     if not math.isfinite(ball):
         return silent("the ball's radius left the range of double precision")
+    displaced = numbers.displaced
+
+    def end(name: str) -> Any:
+        interval = numbers.quantities[name]
+        return flint.arb(interval.upper if worst else max(interval.lower, 0.0))
+
     unbounded = "on the ball that the residual asks for, nothing bounds the change of the Jacobian"
-    radius, c = flint.arb(ball), flint.arb(1)
+    radius, c, far, target = flint.arb(ball), flint.arb(1), flint.arb(0), r
     slope = block.lipschitz(radius)
     if slope is None:
         return silent(unbounded)
     slope = slope if worst else slope * (1 - HOPE)
     try:
         conditions["lipschitz_block"] = Interval(0.0, up(slope))
-        if eta is not None:
+        if eta is not None or displaced:
             assert numbers.lipschitz is not None
-            top = numbers.quantities["lambda_max"]
             whole = numbers.lipschitz(radius)
             if whole is None:
                 return silent(unbounded)
             whole = whole if worst else whole * (1 - HOPE)
-            beta = flint.arb(top.upper if worst else max(top.lower, 0.0)).sqrt() + whole * radius
-            c = 1 - flint.arb(eta) * (beta * beta + whole * r) / 2
-            conditions |= {"lipschitz": Interval(0.0, up(whole)), "beta": Interval(0.0, up(beta))}
-            if not c > 0:
-                return silent(f"the step size {eta:.4g} is too large for the curvature on the ball (c ≤ 0)")
-        h = slope * r / (c * lam)
+            conditions["lipschitz"] = Interval(0.0, up(whole))
+            first = flint.arb(1)
+            if eta is not None:
+                beta = end("lambda_max").sqrt() + whole * radius
+                first = 1 - flint.arb(eta) * beta * beta / 2
+                c = first - flint.arb(eta) * whole * r / 2
+                conditions["beta"] = Interval(0.0, up(beta))
+                if not c > 0:
+                    return silent(f"the step size {eta:.4g} is too large for the curvature on the ball (c ≤ 0)")
+            if displaced:
+                far = end("distance")
+                target = r.min((end("rho_c") + whole * far * far / 2) / first)
+                conditions["target"] = Interval(0.0, up(target))
+        left = lam.sqrt() - slope * far
+        if not left > 0:
+            return silent("the Jacobian may lose its rank between here and the point that fits the data (ΛD ≥ σ₀)")
+        h = slope * target / (c * left * left)
         conditions |= {"c": Interval(down(c), 1.0), "h": Interval(0.0, up(h))}
         if not h < flint.arb(0.5):
             return silent(f"h = {float(h):.6g} where less than 1/2 is needed: missed by a factor of {float(2 * h):.6g}")
-        star = (lam - 2 * slope * r / c).sqrt()
+        star = (left * left - 2 * slope * target / c).sqrt()
         if not star > 0:
             return silent("σ_* is not shown positive")
-        found = 2 * r / (c * (lam.sqrt() + star))
+        more = 2 * target / (c * (left + star))
+        path = more + (r - target) / (c * left)
+        away = path.min(2 * far + more) if displaced else more
+        found = far + more
         rate = (-star * star).exp() if eta is None else 1 - c * flint.arb(eta) * star * star
         ratio = float(found / radius) if ball > 0 else 1.0
-        return _Attempt(ball, conditions, "", ratio, up(found), down(star), up(rate), bool(found <= radius))
+        fits = bool(found <= radius)
+        return _Attempt(ball, conditions, "", ratio, up(away), up(path), down(star), up(rate), fits)
     except UnboundedError:
         return silent("a number of the theorem left the range of double precision")

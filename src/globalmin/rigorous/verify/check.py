@@ -35,11 +35,11 @@ class Checked:
     versions: dict[str, str]
 
 
-def verify(path: str | Path, weights: str | Path, data: str | Path) -> Checked:
+def verify(path: str | Path, weights: str | Path, data: str | Path, comparison: str | Path | None = None) -> Checked:
     """Re-prove a certificate file from the weights and the data alone.
 
     **Arguments:** `weights`: an .npz of the arrays by their names in the model; `data`: an .npz with X and y as the certificate
-    was made from (rows preprocessed).
+    was made from (rows preprocessed); `comparison`: an .npz of the comparison point of a displacement certificate.
 
     **Raises:** `ValueError`, one line, for a file that was changed or that is not about these weights or data, and
     (`RefutedError`) for a claim that is not confirmed; `FileNotFoundError`; `ImportError` without python-flint.
@@ -48,12 +48,23 @@ def verify(path: str | Path, weights: str | Path, data: str | Path) -> Checked:
     """
     content = file.read(path)
     try:
-        return _verify(Path(path).name, content, file.read_arrays(weights), file.read_arrays(data))
+        point = None
+        if content["comparison"] is not None:
+            if comparison is None:
+                raise ValueError(f"{Path(path).name}: the file of its comparison point expected too, none came")
+            point = file.read_arrays(comparison)
+        return _verify(Path(path).name, content, file.read_arrays(weights), file.read_arrays(data), point)
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise ValueError(f"{Path(path).name}: a whole certificate expected, it is damaged ({error!r})") from error
 
 
-def _verify(name: str, content: dict[str, Any], weights: dict[str, np.ndarray], data: dict[str, np.ndarray]) -> Checked:
+def _verify(
+    name: str,
+    content: dict[str, Any],
+    weights: dict[str, np.ndarray],
+    data: dict[str, np.ndarray],
+    point: dict[str, np.ndarray] | None,
+) -> Checked:
     system = content["system"]
     if system["name"] not in CHECKERS:
         raise ValueError(f"{name}: a system of {', '.join(CHECKERS)} expected, {system['name']!r} came")
@@ -66,21 +77,31 @@ def _verify(name: str, content: dict[str, Any], weights: dict[str, np.ndarray], 
         raise ValueError(
             f"{name}: {system['n']} x {system['d']} inputs expected, shape {x.shape} came; the file is damaged"
         )
-    if not all(np.isfinite(a).all() for a in (x, y, *arrays.values())):
+    compared = {}
+    if point is not None:
+        _match("comparison", content["comparison"], point)
+        compared = {k: np.asarray(point[k], np.float64) for k in content["comparison"]}
+        if {k: v.shape for k, v in compared.items()} != {k: v.shape for k, v in arrays.items()}:
+            raise ValueError(f"{name}: a comparison point of the weights' shapes expected, another came")
+    if not all(np.isfinite(a).all() for a in (x, y, *arrays.values(), *compared.values())):
         raise ValueError(f"{name}: finite weights and data expected, NaN or infinity came")
     with precision(BITS) as flint:
         balls = Balls(flint)
-        claims = Claims(content, balls)
+        claims = Claims(content, balls, "rho_0" if point is None else "rho_c")
         witness = {k: [file.from_hex(k, v) for v in values] for k, values in content["witness"].items()}
         options = {**system["options"], "witness": witness, "block": content["block"]}
-        constants = CHECKERS[system["name"]](claims, options, arrays, x, y)
+        checker = CHECKERS[system["name"]]
+        constants = checker(claims, options, arrays if point is None else compared, x, y)
+        if point is not None:
+            checker(claims.at_start(), options, arrays, x, y, residual_only=True)
+            _check_distance(claims, system, arrays, compared)
         unknown = claims.names - claims.confirmed
         if unknown:
             raise RefutedError(f"{name}: hypotheses that this program does not know: {', '.join(sorted(unknown))}")
         for key, entry in content["hypotheses"].items():
             if entry["meaning"] != file.MEANINGS.get(key):
                 raise RefutedError(f"{name}: the words of hypothesis {key} were changed")
-        check_theorem(content, claims, constants)
+        check_theorem(content, claims, constants, displaced=point is not None)
     arithmetic = f"ball arithmetic of {BITS} bits"
     if balls.used_doubles:
         arithmetic += ", the largest products in double precision with their own error bounds"
@@ -91,6 +112,18 @@ def _verify(name: str, content: dict[str, Any], weights: dict[str, np.ndarray], 
         arithmetic,
         dict(content["versions"]),
     )
+
+
+def _check_distance(
+    claims: Claims, system: dict[str, Any], one: dict[str, np.ndarray], other: dict[str, np.ndarray]
+) -> None:
+    """Confirm the distance of the trained weights; those that are not trained must be the same."""
+    fixed = system["name"] == "two-layer" and not system["options"]["train_readout"]
+    if fixed and (one["readout"] != other["readout"]).any():
+        raise RefutedError("refuted: the comparison point has another read-out, which is not trained")
+    exact = claims.balls.exact
+    parts = [u - v for k in one for u, v in zip(exact(one[k]).entries(), exact(other[k]).entries(), strict=True)]
+    claims.number("distance", claims.balls.norm(parts))
 
 
 def _match(what: str, expected: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:

@@ -13,14 +13,28 @@ class RefutedError(ValueError):
 class Claims:
     """The intervals of a file by name. Every `confirm` raises `RefutedError` unless the claim is proven."""
 
-    def __init__(self, content: dict[str, Any], balls: Balls):
+    def __init__(self, content: dict[str, Any], balls: Balls, residual: str = "rho_0"):
+        self.content = content
         self.balls = balls
+        self.residual_name = residual
+        self._named: dict[str, str] = {}
         self.arb = balls.arb
         self.confirmed: set[str] = set()
         self._ends: dict[str, tuple[float, float]] = {}
         for name, entry in content["hypotheses"].items():
             low, high = entry["interval"]
             self._ends[name] = (file.from_hex(name, low), file.from_hex(name, high))
+
+    def at_start(self) -> "Claims":
+        """The claims about the weights, where the others are about a comparison point."""
+        found = Claims(self.content, self.balls)
+        found._named = {"w_norm": "w_norm_start", "mu": "mu_start"}
+        found.confirmed = self.confirmed
+        return found
+
+    def residual(self, outputs: Any, labels: Any) -> None:
+        """‖outputs − labels‖ is inside its interval."""
+        self.number(self.residual_name, self.balls.norm((outputs - labels).entries()))
 
     @property
     def names(self) -> set[str]:
@@ -42,7 +56,7 @@ class Claims:
             high
         ):
             raise self._refuted(name, f"{_short(ball)} was found")
-        self.confirmed.add(name)
+        self.confirmed.add(self._named.get(name, name))
 
     def least_eigenvalue(self, name: str, a: Any) -> None:
         """λ_min(A) is inside its interval."""
@@ -51,7 +65,7 @@ class Claims:
             raise self._refuted(name, "the lower end could not be proven")
         if not self.balls.rayleigh(a, largest=False) <= self.arb(high):
             raise self._refuted(name, "the upper end could not be proven")
-        self.confirmed.add(name)
+        self.confirmed.add(self._named.get(name, name))
 
     def greatest_eigenvalue(self, name: str, a: Any) -> None:
         """λ_max(A) is inside its interval."""
@@ -60,7 +74,7 @@ class Claims:
             raise self._refuted(name, "the upper end could not be proven")
         if low != 0 and not self.balls.rayleigh(a, largest=True) >= self.arb(low):
             raise self._refuted(name, "the lower end could not be proven")
-        self.confirmed.add(name)
+        self.confirmed.add(self._named.get(name, name))
 
     def operator_norm(self, name: str, a: Any) -> None:
         """‖A‖ is inside its interval: its square is λ_max of the Gram matrix of the shorter side."""
@@ -74,9 +88,10 @@ class Claims:
             raise self._refuted(name, "the upper end could not be proven")
         if low != 0 and not self.balls.rayleigh(a, largest=True) >= self.arb(low) ** 2:
             raise self._refuted(name, "the lower end could not be proven")
-        self.confirmed.add(name)
+        self.confirmed.add(self._named.get(name, name))
 
     def _interval(self, name: str) -> tuple[float, float]:
+        name = self._named.get(name, name)
         if name not in self._ends:
             raise RefutedError(f"certificate: the hypothesis {name} is missing; the file is damaged")
         return self._ends[name]

@@ -7,14 +7,21 @@ from .claims import Claims, RefutedError
 from .constants import Constants
 
 
-def check_theorem(content: dict[str, Any], claims: Claims, constants: Constants) -> None:
-    """Confirm c, h, R_*, σ_* and the rate. **Raises:** `RefutedError` for the first that is not proven."""
+def check_theorem(content: dict[str, Any], claims: Claims, constants: Constants, *, displaced: bool) -> None:
+    """Confirm every inequality, the radius, the path, σ_* and the rate.
+
+    **Arguments:** `displaced`: whether the claims but ρ₀ are about a comparison point.
+
+    **Raises:** `RefutedError` for the first that is not proven.
+    """
     arb = claims.arb
     name, block = content["theorem"]["id"], content["block"]
     if name not in file.THEOREMS or content["theorem"]["statement"] != file.THEOREMS[name]:
         raise RefutedError(
             f"certificate: a theorem of {', '.join(file.THEOREMS)} in its own words expected, {name!r} came"
         )
+    if displaced != ("displacement" in name):
+        raise RefutedError("certificate: a comparison point belongs to the displacement form, and to no other")
     if block not in constants.blocks:
         raise RefutedError(f"certificate: a block of {', '.join(constants.blocks)} expected, {block!r} came")
     flow = name.endswith("flow")
@@ -23,49 +30,57 @@ def check_theorem(content: dict[str, Any], claims: Claims, constants: Constants)
     _ask(sigma2 > 0, "σ₀ > 0")
     _ask(radius >= 0, "R ≥ 0")
 
-    conditions = {
-        k: tuple(arb(file.from_hex(k, end)) for end in ends) for k, ends in content["conditions"].items()
-    }  # fmt: skip
-    known = {"lipschitz_block", "c", "h"} | (set() if flow else {"lipschitz", "beta"})
+    ends = content["conditions"].items()
+    conditions = {k: tuple(arb(file.from_hex(k, end)) for end in pair) for k, pair in ends}
+    known = {"lipschitz_block", "c", "h"} | (set() if flow else {"beta"})
+    known |= ({"lipschitz"} if displaced or not flow else set()) | ({"target"} if displaced else set())
     if set(conditions) != known:
         raise RefutedError(f"certificate: the conditions {', '.join(sorted(known))} expected, others came")
-    slope = constants.blocks[block](radius)
+    slope, whole = constants.blocks[block](radius), arb(0)
     _inside(conditions, "lipschitz_block", slope)
+    if "lipschitz" in known:
+        if constants.whole is None:
+            raise RefutedError("refuted: a claim that needs Λ of the whole Jacobian, for which nothing is proven")
+        whole = constants.whole(radius)
+        _inside(conditions, "lipschitz", whole)
     if flow:
         if content["step_size"] is not None:
             raise RefutedError("certificate: no step size expected for gradient flow, one came")
-        eta, c = arb(1), arb(1)
+        eta, first, c = arb(1), arb(1), arb(1)
     else:
         eta = arb(file.from_hex("step_size", content["step_size"]))
         _ask(eta > 0, "η > 0")
-        if constants.whole is None:
-            raise RefutedError(
-                "refuted: gradient descent is claimed where nothing bounds the change of the whole Jacobian"
-            )
-        whole = constants.whole(radius)
-        _inside(conditions, "lipschitz", whole)
         beta = claims.upper("lambda_max").sqrt() + whole * radius
         _inside(conditions, "beta", beta)
-        c = 1 - eta * beta**2 / 2 - eta * whole * rho / 2
+        first = 1 - eta * beta * beta / 2
+        c = first - eta * whole * rho / 2
     _ask(c > 0, "c > 0")
     _inside(conditions, "c", c)
-    h = slope * rho / (c * sigma2)
+    far, target = arb(0), rho
+    if displaced:
+        far = claims.upper("distance")
+        target = rho.min((claims.upper("rho_c") + far * whole * far / 2) / first)
+        _inside(conditions, "target", target)
+    left = sigma2.sqrt() - far * slope
+    _ask(left > 0, "Λ_*D < σ₀")
+    h = slope * target / (c * left * left)
     _ask(2 * h < 1, "h < 1/2")
     _inside(conditions, "h", h)
-    sigma = sigma2.sqrt()
-    star = sigma * (1 - 2 * h).sqrt()
-    path = 2 * rho / (c * (sigma + star))
-    _ask(path <= radius, "R_* ≤ R")
+    star = left * (1 - 2 * h).sqrt()
+    more = 2 * target / (c * (left + star))
+    _ask(far + more <= radius, "D + R_* ≤ R")
+    path = more + (rho - target) / (c * left)
+    away = path.min(2 * far + more)
 
     conclusion = content["conclusion"]
-    shown = {k: file.from_hex(k, conclusion[k]) for k in ("radius", "sigma_star", "rate")}
-    _ask(path <= arb(shown["radius"]), f"R_* ≤ {shown['radius']:.6g}")
+    shown = {k: file.from_hex(k, conclusion[k]) for k in ("radius", "path", "sigma_star", "rate")}
+    _ask(away <= arb(shown["radius"]), f"the distance is at most {shown['radius']:.6g}")
+    _ask(path <= arb(shown["path"]), f"the path is at most {shown['path']:.6g}")
     _ask(arb(shown["sigma_star"]) <= star, f"σ_* ≥ {shown['sigma_star']:.6g}")
     rate = arb(shown["rate"])
-    slow_enough = rate > 0 and star**2 >= -rate.log() if flow else 1 - c * eta * star**2 <= rate
+    slow_enough = rate > 0 and star * star >= -rate.log() if flow else 1 - c * eta * star * star <= rate
     _ask(slow_enough, f"the factor is at most {shown['rate']:.10g}")
-    step = None if flow else float(eta)
-    words = file.conclusion_of(name, step, shown["radius"], shown["rate"])
+    words = file.conclusion_of(name, None if flow else float(eta), shown["radius"], shown["rate"])
     if conclusion["statement"] != words or set(conclusion) != {"statement", *shown}:
         raise RefutedError("certificate: the conclusion's words do not follow from its numbers; the file was changed")
 

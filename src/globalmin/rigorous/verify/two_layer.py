@@ -10,9 +10,16 @@ NEURONS = 1024
 
 
 def check_two_layer(
-    claims: Claims, options: dict, weights: dict[str, np.ndarray], x: np.ndarray, y: np.ndarray
+    claims: Claims,
+    options: dict,
+    weights: dict[str, np.ndarray],
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    residual_only: bool = False,
 ) -> Constants:
-    """Confirm the claims about f = m^{-1/2} Σ a_r φ(w_r·x), and return its Lipschitz constants as functions of the radius."""
+    """Confirm the claims about f = m^{-1/2} Σ a_r φ(w_r·x), and return its Lipschitz constants as functions of the
+    radius; or confirm ρ alone."""
     balls, arb = claims.balls, claims.arb
     phi = Phi(arb, options["activation"])
     trained = options["train_readout"]
@@ -36,8 +43,9 @@ def check_two_layer(
     if features is not None:
         gram = gram + features
     gram = gram * (arb(1) / width)
-    residual = outputs * (1 / arb(width).sqrt()) - balls.exact(y)
-    claims.number("rho_0", balls.norm(residual.entries()))
+    claims.residual(outputs * (1 / arb(width).sqrt()), balls.exact(y))
+    if residual_only:
+        return Constants({}, None)
     claims.least_eigenvalue("lambda_min_all", gram)
     claims.greatest_eigenvalue("lambda_max", gram)
     claims.operator_norm("data_norm", rows)
