@@ -97,7 +97,7 @@ def test_sentence_where_nothing_suffices_and_where_one_step_does():
 @pytest.mark.parametrize(
     ("system", "more", "message"),
     [
-        ("two-layer", [], "no equilibrium is solved in two-layer; its gradient is exact"),
+        ("two-layer", [], "no equilibrium and no ODE is solved in two-layer; its gradient is exact"),
         ("equilibrum", [], "did you mean equilibrium"),
         ("equilibrium", ["--gamma", "0.1"], "no option gamma"),
         ("implicit-relu", ["--gamma", "0.6"], "gamma"),

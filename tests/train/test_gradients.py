@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.integrate
 
 from globalmin import activations
 from globalmin._core import UnsolvedError
-from globalmin.models import Equilibrium, Implicit, TwoLayer
+from globalmin.models import Equilibrium, Implicit, NeuralODE, TwoLayer
 from globalmin.train import gradients
 
 N, D, M = 4, 3, 12
@@ -161,3 +162,35 @@ def test_bad_input(getkey):
     report = gradients.Trust((), (), 0.1)
     with pytest.raises(ValueError, match="implicit, unrolled, phantom"):
         report.needed("dense")
+
+
+def test_neural_ode_report(getkey):
+    """Errors against a reference by SciPy, by tolerance; the adjoint equation is judged beside the discretised network."""
+    x = jax.random.normal(getkey(), (3, 2))
+    x, y = x / jnp.linalg.norm(x, axis=1, keepdims=True), jax.random.normal(getkey(), (3,))
+    model = NeuralODE.init(2, 4, activations.get("tanh"), key=getkey())
+    report = gradients.trust(model, x, y, tolerances=(1e-2, 1e-5, 1e-8), shrinks=(1.0,), directions=2)
+    w, u, v = (np.asarray(p) for p in (model.hidden, model.inject, model.readout))
+
+    def back(_, state):
+        h, lam = state[:4], state[4:8]
+        slope = 1 - np.tanh(h) ** 2
+        return np.concatenate([-w @ np.tanh(h) / 2, slope * (w.T @ lam) / 2, np.outer(lam, np.tanh(h)).ravel() / 2])
+
+    total = []
+    for row, label in zip(np.asarray(x), np.asarray(y), strict=True):
+        ode = scipy.integrate.solve_ivp(lambda _, h: w @ np.tanh(h) / 2, (0, 1), u @ row, rtol=1e-11, atol=1e-13)
+        end = ode.y[:, -1]
+        rho = v @ np.tanh(end) / 2 - label
+        first = np.concatenate([end, rho / 2 * v * (1 - np.tanh(end) ** 2), np.zeros(16)])
+        state = scipy.integrate.solve_ivp(back, (0, 1), first, rtol=1e-11, atol=1e-13).y[:, -1]
+        total.append(np.concatenate([np.outer(state[4:8], row).ravel(), state[8:], rho * np.tanh(end) / 2]))
+    (reference,) = report.references
+    np.testing.assert_allclose(reference["gradient_norm"], np.linalg.norm(np.sum(total, axis=0)), rtol=1e-8)
+    assert reference["difference_error"] < 1e-6
+    for method in gradients.ODE_METHODS:
+        errors = [row["error"] for row in rows_of(report, method)]
+        assert errors[-1] < 1e-5 > 1e-3 * errors[0]
+        assert all(row["converged"] for row in rows_of(report, method))
+        assert report.needed(method) is not None
+    assert set(report.to_dict()["needed"]) == {"discretised", "backsolve"}

@@ -1,4 +1,4 @@
-"""`globalmin gradients`: how tightly the equilibria must be solved for a gradient that can be trusted."""
+"""`globalmin gradients`: how tightly equilibria or ODEs must be solved for a gradient that can be trusted."""
 
 from pathlib import Path
 from typing import ClassVar
@@ -8,7 +8,8 @@ from .base import Command, Timed, print_json
 
 
 class Gradients(DataOptions, Command):
-    """Compare the implicit, the unrolled and the one-step gradient of an equilibrium network with the exact one.
+    """Compare the gradients of an equilibrium network (implicit, unrolled, one-step) or a Neural ODE (discretised, adjoint
+    equation) with the exact one.
 
     Says how tightly the inner solves must converge: at the start, and once the loss is small.
 
@@ -18,7 +19,7 @@ class Gradients(DataOptions, Command):
     positional: ClassVar[tuple[str, ...]] = ("system",)
 
     system: str
-    """A system with an equilibrium inside: equilibrium or implicit-relu."""
+    """A system with a solve inside: equilibrium, implicit-relu or neural-ode."""
     out: Path | None = None
     """A new folder for gradients.json and the figure as SVG and PDF."""
     json_output: bool = False

@@ -15,7 +15,7 @@ class Reproduce(Command):
     positional: ClassVar[tuple[str, ...]] = ("figure",)
 
     figure: str
-    """du2019-fig2.1, ling2023-fig1, gao2022-fig1."""
+    """du2019-fig2.1, ling2023-fig1, gao2022-fig1, neural-ode-convergence, neural-ode-activations."""
     out: Path
     """The folder to write; it must not exist or be empty."""
     scale: Literal["small", "paper"] = "small"

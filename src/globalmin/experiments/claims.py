@@ -49,6 +49,24 @@ def falls(text: str, widths: list[int], values: np.ndarray) -> Claim:
     return Claim(text, shown, asked, upper < 0)
 
 
+def fitted_slope(text: str, sizes: list[int], values: np.ndarray, expected: float, within: float) -> Claim:
+    """A power law: log-log slopes by least squares, one per seed (column of `values`, a row per size).
+
+    Passes where the mean slope is within `within` of `expected` and its 95% confidence interval (Student) is no wider than
+    that to either side: an interval that holds everything is no confirmation.
+    """
+    slopes = np.polyfit(np.log(sizes), np.log(values), 1)[0]
+    seeds = values.shape[1]
+    if seeds < 2:
+        return Claim(
+            text, f"slope {float(slopes[0]):.3f}, one seed", f"{expected} ± {within}, two seeds at least", False
+        )
+    mean, error = float(slopes.mean()), float(slopes.std(ddof=1) / np.sqrt(seeds))
+    half = float(scipy.stats.t.ppf(0.975, seeds - 1)) * error
+    shown = f"slope {mean:.3f}, 95% interval [{mean - half:.3f}, {mean + half:.3f}] ({seeds} seeds)"
+    return Claim(text, shown, f"{expected} ± {within}", abs(mean - expected) <= within and half <= within)
+
+
 def slope(text: str, widths: list[int], values: list[float], expected: float, within: float) -> Claim:
     """The log-log slope in the width, by least squares, is within `within` of `expected`."""
     found = float(np.polyfit(np.log(widths), np.log(values), 1)[0])

@@ -7,19 +7,26 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .. import report
-from . import du2019_fig2_1, gao2022_fig1, ling2023_fig1
+from . import du2019_fig2_1, gao2022_fig1, ling2023_fig1, neural_ode_activations, neural_ode_convergence
 from .run import Progress
 
 Scale = Literal["small", "paper"]
 Bar = Callable[[str, int], AbstractContextManager[Progress]]
 
-FIGURES = {"du2019-fig2.1": du2019_fig2_1, "ling2023-fig1": ling2023_fig1, "gao2022-fig1": gao2022_fig1}
+FIGURES = {
+    "du2019-fig2.1": du2019_fig2_1,
+    "ling2023-fig1": ling2023_fig1,
+    "gao2022-fig1": gao2022_fig1,
+    "neural-ode-convergence": neural_ode_convergence,
+    "neural-ode-activations": neural_ode_activations,
+}
 
 
 def reproduce(figure: str, out: str | Path, *, scale: Scale = "small", seed: int = 0, bar: Bar) -> dict[str, Any]:
     """Run a figure's experiments into `out`, draw its panels and check its claims.
 
-    **Returns:** figure, source, settings, `claims` (text, measured, asked, passed) and the page's path; the same object is
+    **Returns:** figure, source, settings, `claims` (text, measured, asked, passed), where the figure has them `advice`
+    (sentences) and `table` (columns, rows, notes), and the page's path; the same object is
     in `claims.json` of the folder. Each panel's runs are run folders of their own inside it.
 
     **Raises:** `ValueError` for an unknown figure (the nearest is named) or a folder that is not empty.
@@ -33,6 +40,6 @@ def reproduce(figure: str, out: str | Path, *, scale: Scale = "small", seed: int
     found = module.run(folder, scale, seed, bar)
     claims = [claim.to_dict() for claim in found["claims"]]
     result = {"figure": figure, "source": module.SOURCE, "scale": scale, "seed": seed, "settings": found["settings"]}
-    result |= {"claims": claims}
+    result |= {"claims": claims} | {key: found[key] for key in ("advice", "table") if key in found}
     page = report.write_figure_page(folder, result, found["panels"], found["runs"])
     return {**result, "page": str(page)}

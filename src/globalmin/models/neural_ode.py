@@ -70,7 +70,7 @@ class NeuralODE(AbstractModel):
     horizon: float = eqx.field(static=True, default=1.0)  # T
     layers: int = eqx.field(static=True, default=10)  # L
     solver: Solver = eqx.field(static=True, default="euler")
-    tolerance: float | None = eqx.field(static=True, default=None)
+    tolerance: float | Float[Array, ""] | None = None  # as an array it can change without compiling anew
     adjoint: Adjoint = eqx.field(static=True, default="explicit")
     max_steps: int = eqx.field(static=True, default=4096)  # of adaptive steps
 
@@ -80,7 +80,7 @@ class NeuralODE(AbstractModel):
         check_dynamics(self.horizon, self.sigma_u, self.sigma_w, self.sigma_v)
         numerics.check_count("layers", self.layers)
         numerics.check_count("max_steps", self.max_steps)
-        check_solver(self.solver, self.tolerance, self.adjoint)
+        check_solver(self.solver, None if self.tolerance is None else float(self.tolerance), self.adjoint)
 
     @classmethod
     def init(
@@ -281,7 +281,8 @@ class NeuralODE(AbstractModel):
         import diffrax  # nearly as long to import as JAX itself
 
         start = self.start(x)
-        fixed, tolerance = self.tolerance is None, self.tolerance or 0.0
+        fixed = self.tolerance is None
+        tolerance = 0.0 if self.tolerance is None else self.tolerance
         controller = diffrax.ConstantStepSize() if fixed else diffrax.PIDController(rtol=tolerance, atol=tolerance)
         adjoints = {
             "checkpoint": diffrax.RecursiveCheckpointAdjoint,

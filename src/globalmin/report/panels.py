@@ -12,15 +12,15 @@ from . import figures
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SHADES = ("#9ecae1", "#4292c6", "#08519c", "#d55e00", "#009e73", "#aa4499")
+SHADES = ("#9ecae1", "#4292c6", "#08519c", "#d55e00", "#009e73", "#aa4499", "#6e7781")
 """Widths in order: three blues that darken, then colours that colour-blind readers tell apart."""
 
-MARKS = ("o", "s", "^", "D", "v", "P")
+MARKS = ("o", "s", "^", "D", "v", "P", "X")
 
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """One curve: label, epochs and values."""
+    """One curve: label, the x values (epochs unless the panel says otherwise) and the y values."""
 
     label: str
     epochs: np.ndarray
@@ -29,12 +29,14 @@ class Line:
 
 @dataclasses.dataclass(frozen=True)
 class Panel:
-    """One panel of a figure: title, what the y axis is, its lines, and whether the axis is logarithmic."""
+    """One panel of a figure: title, what the axes are, its lines, and which axes are logarithmic."""
 
     title: str
     y_label: str
     lines: Sequence[Line]
     log: bool = False
+    x_label: str = "epoch"
+    log_x: bool = False
 
 
 def draw_panels(panels: Sequence[Panel], columns: int = 3) -> "Figure":
@@ -53,16 +55,30 @@ def draw_panels(panels: Sequence[Panel], columns: int = 3) -> "Figure":
                     marker=MARKS[k % len(MARKS)], markevery=max(1, len(line.epochs) // 8),
                 )  # fmt: skip
             ax.set_title(panel.title)
-            ax.set_xlabel("epoch")
+            ax.set_xlabel(panel.x_label)
             ax.set_ylabel(panel.y_label)
             if panel.log:
                 ax.set_yscale("log", nonpositive="mask")
+            if panel.log_x:
+                _powers_of_two(ax, panel)
             labels = [line.label for line in panel.lines]
             if panel is panels[0] or labels != [line.label for line in panels[0].lines]:
                 ax.legend()
         for ax in axes[len(panels) :]:
             ax.set_visible(False)
     return figure
+
+
+def _powers_of_two(ax, panel: Panel) -> None:
+    """A logarithmic x axis with the panel's own values as its ticks, if they are few."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+    values = np.unique(np.concatenate([line.epochs for line in panel.lines]))
+    ax.set_xscale("log")
+    if len(values) <= 8 and values.min() >= 1:
+        ax.xaxis.set_major_locator(FixedLocator(list(values)))
+        ax.xaxis.set_minor_locator(NullLocator())
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def print_claims(found: Mapping[str, Any], console: Any = None) -> None:
@@ -79,6 +95,8 @@ def print_claims(found: Mapping[str, Any], console: Any = None) -> None:
         table.add_row(Text(claim["text"]), Text(claim["measured"]), Text(claim["asked"]), verdict)
     console = Console() if console is None else console
     console.print(table)
+    for sentence in found.get("advice", ()):
+        console.print(Text(f"- {sentence}"), soft_wrap=True)
     if "page" in found:
         console.print(f"page: {found['page']}", soft_wrap=True)
 

@@ -63,7 +63,7 @@ class ODEIterate(Iterate):
             return 0.0
         fixed = np.asarray(_outputs(self.model.discretised(self.model.solver, self.model.layers), self.x))
         scale = max(float(np.abs(self.outputs).max()), np.finfo(float).tiny)
-        return float(np.abs(fixed - self.outputs).max() / scale) + self.model.tolerance
+        return float(np.abs(fixed - self.outputs).max() / scale) + float(self.model.tolerance)
 
     @cached_property
     def operator_norm(self) -> Estimate:
@@ -79,9 +79,9 @@ class ODEIterate(Iterate):
         size = max(float(jnp.linalg.norm(other)), np.finfo(float).tiny)
         return float(jnp.linalg.norm(one - other)) / size
 
-    def sample_gaps(self) -> tuple[float, float]:
-        """Largest ‖∇f^L − ∇f‖ over the samples and largest |K^L − K|, against `finer`."""
-        fine = self.system_of(self.finer)
+    def sample_gaps(self, fine: "ODEIterate | None" = None) -> tuple[float, float]:
+        """Largest ‖∇f^L − ∇f‖ over the samples and largest |K^L − K|, against another network (`finer`)."""
+        fine = self.of(self.finer) if fine is None else fine
         # ‖a − b‖² = K_aa − 2 a·b + K_bb; the mixed products are those of the stacked factors of both networks.
         both = {
             name: type(block)(jnp.concatenate([block.left, other.left]), jnp.concatenate([block.right, other.right]))
@@ -92,7 +92,7 @@ class ODEIterate(Iterate):
         squares = np.diag(k)[:n] - 2 * np.diag(k[:n, n:]) + np.diag(k)[n:]
         return float(np.sqrt(max(squares.max(), 0.0))), float(np.abs(k[:n, :n] - k[n:, n:]).max())
 
-    def system_of(self, model: NeuralODE) -> "ODEIterate":
+    def of(self, model: NeuralODE) -> "ODEIterate":
         """Another network on the same data."""
         return ODEIterate(model, self.x, self.y)
 
@@ -108,7 +108,7 @@ class NeuralODESystem(AbstractSystem):
     theorems_listed: ClassVar[tuple[str, ...]] = (
         "Proposition 2", "Lemma 2", "Theorem 2", "Corollary 1", "Theorem 3", "Lemmas 16-18", "Kantorovich",
     )  # fmt: skip
-    figures: ClassVar[tuple[str, ...]] = ()
+    figures: ClassVar[tuple[str, ...]] = ("neural-ode-convergence", "neural-ode-activations")
     row_norm: ClassVar[str] = "unit"
     options: ClassVar[tuple[str, ...]] = (
         "activation", "horizon", "layers", "sigma_u", "sigma_w", "sigma_v", "solver", "tolerance", "adjoint",
@@ -183,7 +183,7 @@ class NeuralODESystem(AbstractSystem):
         start = self._start(first, question)
         states, adjoints = first.trajectory.states, first.trajectory.adjoints
         grown = _largest_row(states), _largest_row(adjoints)
-        after = first.system_of(_descended(first.model, first.x, first.y, question.step_size))
+        after = first.of(_descended(first.model, first.x, first.y, question.step_size))
         du, dw, dv = (
             float(jnp.linalg.norm(getattr(after.model, b) - getattr(first.model, b))) for b in NeuralODE.blocks
         )

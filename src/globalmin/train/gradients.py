@@ -18,11 +18,16 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from .._core import RESULTS, UnsolvedError, numerics
-from ..models import AbstractEquilibriumModel, AbstractModel, Step
+from ..models import AbstractEquilibriumModel, AbstractModel, NeuralODE, Step
 from ..models.fixed_point_layer import CERTIFICATE_TOLERANCE
+from ..models.neural_ode import Adjoint, Solver
 from ..systems.iterate import in_float64
 
 METHODS = ("implicit", "unrolled", "phantom")
+"""Of an equilibrium network; the first is what training uses."""
+
+ODE_METHODS = ("discretised", "backsolve")
+"""Of a Neural ODE with adaptive steps: the exact gradient of the discretised network, and the adjoint equation's."""
 
 TOLERANCES = tuple(10.0**-k for k in range(1, 11))
 
@@ -45,6 +50,10 @@ An output's error does not shrink with the residual that it enters, so the end o
 DISPLACEMENT = CERTIFICATE_TOLERANCE ** (1 / 3)
 DISPLACEMENT_AT_KINKS = CERTIFICATE_TOLERANCE ** (1 / 2)
 
+ADAPTIVE_SOLVER: Solver = "tsit5"
+REFERENCE_STEPS = 64
+"""Steps of order 5 on the whole horizon that stand for the ODE: error 1e-10 or less for σ_w T of order 1."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Trust:
@@ -59,15 +68,17 @@ class Trust:
     rows: tuple[dict[str, Any], ...]
     references: tuple[dict[str, float], ...]
     threshold: float
+    methods: tuple[str, ...] = METHODS
 
-    def needed(self, method: str = "implicit", shrink: float | None = None) -> float | None:
+    def needed(self, method: str | None = None, shrink: float | None = None) -> float | None:
         """The loosest tolerance from which on every tighter one keeps the method's error below the threshold.
 
-        At one residual, or at all. None where not even the tightest does: the method is biased, or more is asked
-        than float64 solves give.
+        At one residual, or at all; by default of the first method, which training uses. None where not even the tightest
+        does: the method is biased, or more is asked than float64 solves give.
         """
-        if method not in METHODS:
-            raise ValueError(f"method: one of {', '.join(METHODS)} expected, {method!r} came")
+        method = self.methods[0] if method is None else method
+        if method not in self.methods:
+            raise ValueError(f"method: one of {', '.join(self.methods)} expected, {method!r} came")
         rows = [r for r in self.rows if r["method"] == method and shrink in (None, r["shrink"])]
         found = None
         for tolerance in sorted({row["tolerance"] for row in rows}):
@@ -79,7 +90,7 @@ class Trust:
 
     def to_dict(self) -> dict[str, Any]:
         """Rows, references, threshold and the recommendation, for JSON."""
-        needed = {method: self.needed(method) for method in METHODS}
+        needed = {method: self.needed(method) for method in self.methods}
         by_shrink = {f"{r['shrink']:g}": self.needed(shrink=r["shrink"]) for r in self.references}
         return dataclasses.asdict(self) | {"needed": needed, "needed_at": by_shrink}
 
@@ -95,7 +106,11 @@ def trust(
     directions: int = 8,
     seed: int = 0,
 ) -> Trust:
-    r"""The gradient trust report of an equilibrium network (`Equilibrium`, `Implicit`), in float64.
+    r"""The gradient trust report of an equilibrium network (`Equilibrium`, `Implicit`) or a `NeuralODE`, in float64.
+
+    Of a Neural ODE the tolerances are those of adaptive steps (`ADAPTIVE_SOLVER`), and two gradients are compared: of the
+    discretised network, by checkpointed backpropagation, and of the adjoint equation, integrated backwards. The reference is
+    the ODE itself: `REFERENCE_STEPS` steps of the same method, differentiated exactly, checked by finite differences.
 
     **Arguments:**
 
@@ -115,8 +130,10 @@ def trust(
     **Cost:** per tolerance and residual a step; per tolerance one compilation and the memory of the unrolled passes;
     4K solves for the differences; (K + 4) copies of the parameters.
     """
-    if not isinstance(model, AbstractEquilibriumModel):
-        raise ValueError(f"model: one with an equilibrium expected, {type(model).__name__} came; it has no inner solve")
+    if not isinstance(model, AbstractEquilibriumModel | NeuralODE):
+        raise ValueError(
+            f"model: one with an equilibrium or an ODE expected, {type(model).__name__} came; it has no inner solve"
+        )
     x, y = numerics.check_inputs(x), numerics.check_labels(y, len(x))
     numerics.check_count("directions", directions)
     for name, values in (("tolerances", tolerances), ("shrinks", shrinks)):
@@ -124,6 +141,8 @@ def trust(
             raise ValueError(f"{name}: at least one number in [1e-15, 1] expected, {tuple(values)} came")
     if not 0 < threshold < 1:
         raise ValueError(f"threshold: a number in (0, 1) expected, {threshold} came; from 1 on nothing need descend")
+    if isinstance(model, NeuralODE):
+        return _trust_ode(in_float64(model), x, y, tolerances, shrinks, threshold, directions, seed)
     network: AbstractEquilibriumModel = in_float64(model)
     tight = dataclasses.replace(network, tolerance=CERTIFICATE_TOLERANCE)
     cold = network.cold_state(x)
@@ -134,25 +153,9 @@ def trust(
     targets = {shrink: first.outputs - shrink * rho for shrink in shrinks}
     normals, slopes, doubled = _differences(tight, x, directions, seed)
 
-    truth, references = {}, []
-    for shrink, target in targets.items():
-        gradient = _flat(_step(tight, x, target, cold).gradient)
-        norm = float(jnp.linalg.norm(gradient))
-        if norm == 0:
-            raise ValueError("y: labels that the network does not fit expected, the gradient is 0; change y")
-        truth[shrink] = (gradient, norm, slopes @ (shrink * rho))
-        noise = (slopes - doubled) @ (shrink * rho)
-        references.append(
-            {
-                "shrink": float(shrink),
-                "loss": float(jnp.sum((shrink * rho) ** 2)) / 2,
-                "gradient_norm": norm,
-                "difference_error": _root_mean_square(normals @ gradient - truth[shrink][2]) / norm,
-                "difference_noise": _root_mean_square(noise) / norm,
-            }
-        )
+    truth, references = _references(tight, x, targets, rho, cold, normals, slopes, doubled)
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for tolerance in tolerances:
         loose = dataclasses.replace(network, tolerance=float(tolerance))
         for shrink, target in targets.items():
@@ -184,6 +187,69 @@ def trust(
     return Trust(tuple(rows), tuple(references), float(threshold))
 
 
+def _references(model, x, targets, rho, state, normals, slopes, doubled):
+    """Per residual the exact gradient, its norm and its directional derivatives by differences; and what the report shows."""
+    truth, references = {}, []
+    for shrink, target in targets.items():
+        gradient = _flat(_step(model, x, target, state).gradient)
+        norm = float(jnp.linalg.norm(gradient))
+        if norm == 0:
+            raise ValueError("y: labels that the network does not fit expected, the gradient is 0; change y")
+        truth[shrink] = (gradient, norm, slopes @ (shrink * rho))
+        noise = (slopes - doubled) @ (shrink * rho)
+        references.append(
+            {
+                "shrink": float(shrink),
+                "loss": float(jnp.sum((shrink * rho) ** 2)) / 2,
+                "gradient_norm": norm,
+                "difference_error": _root_mean_square(normals @ gradient - truth[shrink][2]) / norm,
+                "difference_noise": _root_mean_square(noise) / norm,
+            }
+        )
+    return truth, references
+
+
+def _trust_ode(model: NeuralODE, x, y, tolerances, shrinks, threshold, directions, seed) -> Trust:
+    reference = model.discretised(ADAPTIVE_SOLVER, REFERENCE_STEPS)
+    outputs = _outputs(reference, x)
+    if not bool(jnp.all(jnp.isfinite(outputs))):
+        raise UnsolvedError(RESULTS[RESULTS.states_overflowed])  # pyright: ignore[reportArgumentType]
+    rho = outputs - y
+    targets = {shrink: outputs - shrink * rho for shrink in shrinks}
+    normals, slopes, doubled = _differences(reference, x, directions, seed)
+    truth, references = _references(reference, x, targets, rho, (), normals, slopes, doubled)
+    adjoints: dict[str, Adjoint] = {"discretised": "checkpoint", "backsolve": "backsolve"}
+    rows = []
+    for method, adjoint in adjoints.items():
+        for tolerance in tolerances:
+            # An array, so that one compilation serves all tolerances.
+            loose = dataclasses.replace(
+                model, solver=ADAPTIVE_SOLVER, tolerance=jnp.asarray(tolerance, float), adjoint=adjoint
+            )
+            for shrink, target in targets.items():
+                done = _step(loose, x, target, ())
+                gradient, norm, differences = truth[shrink]
+                other, count = _flat(done.gradient), int(done.info["function_evaluations"])
+                rows.append(
+                    {
+                        "shrink": float(shrink),
+                        "tolerance": float(tolerance),
+                        "method": method,
+                        "error": float(jnp.linalg.norm(other - gradient)) / norm,
+                        "difference_error": _root_mean_square(normals @ other - differences) / norm,
+                        "forward": count,
+                        "backward": count,
+                        "converged": bool(done.result == RESULTS.successful),
+                    }
+                )
+    return Trust(tuple(rows), tuple(references), float(threshold), ODE_METHODS)
+
+
+@eqx.filter_jit
+def _outputs(model, x):
+    return model.outputs(x)
+
+
 def _differences(model, x, count: int, seed: int) -> tuple[Array, Array, Array]:
     """Directions, one per row, and the outputs' directional derivatives by displacements t and 2t."""
     flat, restore = jax.flatten_util.ravel_pytree(eqx.filter(model, model.trainable()))
@@ -193,7 +259,7 @@ def _differences(model, x, count: int, seed: int) -> tuple[Array, Array, Array]:
     t = relative * jnp.linalg.norm(flat) / float(np.sqrt(flat.size))
 
     def slope(direction, t):
-        one, other = (eqx.combine(restore(flat + s * t * direction), fixed).outputs(x) for s in (1.0, -1.0))
+        one, other = (_outputs(eqx.combine(restore(flat + s * t * direction), fixed), x) for s in (1.0, -1.0))
         return (one - other) / (2 * t)
 
     single = [slope(direction, t) for direction in normals]
