@@ -10,7 +10,7 @@ import jax
 import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from .. import gram
 from .._core import RESULTS, Estimate, UnsolvedError, linalg
@@ -23,7 +23,7 @@ from ..models.neural_ode import Adjoint, Solver, Trajectory, check_dynamics, che
 from ..theory import AbstractCertificate, gao2025
 from ..theory.curvature import NeuralODECurvature
 from ..theory.kantorovich import Block, Curvature
-from .base import AbstractSystem, Question, full_block, full_curvature
+from .base import AbstractSystem, Limit, Question, full_block, full_curvature
 from .iterate import Iterate
 from .solved import euclidean
 
@@ -163,7 +163,17 @@ class NeuralODESystem(AbstractSystem):
         self.refuse_depth(depth)
         return UntiedODEKernel(self.activation, **common)
 
-    def limit(self, x):
+    @property
+    def limit_missing(self) -> str:
+        """Why there is no limit kernel for inputs of norm 1 (with σ_u = √d, as otherwise it depends on d), or ""."""
+        if self.sigma_u is not None or math.isfinite(float(self.kernel().final_variance(1.0))):
+            return ""
+        return (
+            f"with {self.activation.name} the variance of the states explodes before the horizon {self.horizon:g} at sigma_w = "
+            f"{self.sigma_w:g}; lower sigma_w times the horizon"
+        )
+
+    def limit(self, x: Float[Array, "n d"]) -> Limit | None:
         """The limit kernels, or `None` where their variance explodes before the horizon."""
         try:
             self.kernel().check_growth(x)
