@@ -12,6 +12,8 @@ from globalmin.theory import Verdict
 from globalmin.theory.curvature import TwoLayerCurvature
 from globalmin.theory.kantorovich import Block, Comparison, Curvature, certify
 
+from ..helpers import given as given_number
+
 
 class Tanh:
     """A two-layer tanh network in NumPy, with its Jacobian by hand: shares no code with the library."""
@@ -160,11 +162,12 @@ def test_the_displacement_certifies_earlier_and_descent_obeys(seed):
     """Descent to the first iterate at which only the displacement form holds: its promises are kept from there on."""
     net = Tanh(seed, 6, 6, 150)
     w, eta = net.w, 0.5 / np.linalg.norm(net.jacobian(net.w), 2) ** 2
+    certificate = net.displaced(w, eta)
     for _ in range(2000):
-        certificate = net.displaced(w, eta)
         if certificate.verdict is Verdict.HOLDS:
             break
         w = net.step(w, eta)
+        certificate = net.displaced(w, eta)
     assert certificate.verdict is Verdict.HOLDS
     assert net.certificate(w, eta).verdict is not Verdict.HOLDS  # the first form is still silent here
     assert_promises_kept(net, w, eta, certificate, 400)
@@ -209,9 +212,9 @@ def test_the_displacement_forms_threshold():
     assert about(0.3, 0.2 * (1 + 1e-6), flow=True).verdict is Verdict.FAILS
     # Descent: c₁ = 1 − ηβ²/2 raises b, and c = c₁ − ηΛρ₀/2 raises h once more, at this ball's β = 1 + R.
     step = about(0.3, step_size=0.01)
-    c1 = 1 - 0.01 * step.beta**2 / 2
+    c1 = 1 - 0.01 * given_number(step.beta) ** 2 / 2
     assert step.c == pytest.approx(c1 - 0.01 * 5 / 2, rel=1e-12)
-    assert step.h == pytest.approx(0.045 / c1 / (2 * step.c * 0.245), rel=1e-9)
+    assert step.h == pytest.approx(0.045 / c1 / (2 * given_number(step.c) * 0.245), rel=1e-9)
 
 
 def parabola(rho, step_size=None, **keywords):
@@ -289,6 +292,23 @@ def test_the_general_drift_agrees_with_the_lipschitz_form_and_with_a_cubic_one()
         Estimate(2 / 3 * 1.001), [Block("a", Estimate(1.0), drift=lambda p: p * p, drift_integral=lambda p: p**3 / 3)],
         None, flow=True,
     ).verdict is Verdict.FAILS  # fmt: skip
+
+
+def test_a_constant_that_grows_with_the_ball_is_charged_where_the_path_is():
+    """Λ(R) = 1 + 3R: ψ(p) = p + 3p², E(p) = p − p²/2 − p³, largest where 3p² + p = 1; the table is from above, by 1/128."""
+    block = Block("a", Estimate(1.0), lambda radius: 1 + 3 * radius)
+    top = (-1 + math.sqrt(13)) / 6
+    most = top - top**2 / 2 - top**3
+    for share, verdict in ((0.98, Verdict.HOLDS), (1.0, Verdict.FAILS)):
+        found = certify(Estimate(share * most), [block], None, flow=True)
+        assert found.verdict is verdict
+        assert share / 2 <= given_number(found.h) <= 1.015 * share / 2
+    held = certify(Estimate(0.2), [block], None, flow=True)
+    exact = min(z.real for z in np.roots([-1, -0.5, 1, -0.2]) if z.real > 0)
+    assert exact <= given_number(held.radius) <= 1.01 * exact
+    sigma_star = given_number(held.sigma_star)
+    assert sigma_star <= 1 - exact - 3 * exact**2
+    assert sigma_star == pytest.approx(1 - exact - 3 * exact**2, abs=0.02)
 
 
 def test_the_best_block_is_taken():

@@ -29,8 +29,12 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
+
 from .._core import Estimate
 from .certificate import AbstractCertificate, Hypothesis, Promise, Verdict
+
+NODES = 128  # of the table of a ψ that comes from a Λ growing with the ball
 
 RADIUS_MARGIN = 1.001  # the constants are taken on a ball this much larger than R_*, so that R_* ≤ R is strict
 
@@ -310,7 +314,7 @@ def certify(
             reason=missing or "no proven bound on the change of the Jacobian", loss_0=loss, width=width, epoch=epoch,
         )  # fmt: skip
 
-    task = _Task(rho, tuple(blocks), curvature, comparison)
+    task = _Task(rho, tuple(_tabulated(block) for block in blocks), curvature, comparison)
     largest = None if flow else _largest_step(task)
     eta = step_size if step_size is not None else largest
     if eta is None and not flow:  # no step size serves: show the limit η → 0, which is the flow's h
@@ -351,6 +355,37 @@ def certify(
         path=attempt.path,
         displacement=None if comparison is None else comparison.distance.value,
     )
+
+
+def _tabulated(block: Block) -> Block:
+    """The same block with ψ(p) = Λ(p)p, where Λ grows with the ball: at a distance p only the ball of radius p counts.
+
+    Between two nodes Λ is taken at the farther one, so that ψ and its integral are from above; beyond ψ = σ nothing is asked.
+    """
+    sigma = block.sigma.upper
+    if block.lipschitz is None or block.drift is not None or not sigma > 0:
+        return block
+    least = block.lipschitz(0.0)
+    if not 0 < least < math.inf or block.lipschitz(sigma / least) == least:  # constant: there is a closed form
+        return block
+    lipschitz = block.lipschitz
+    _, end = _bisect(lambda p: lipschitz(p) * p < sigma, 0.0, sigma / least, most=40)
+    nodes = np.linspace(0.0, end, NODES + 1)
+    slopes = np.array([lipschitz(float(p)) for p in nodes[1:]])
+    sums = np.concatenate([[0.0], np.cumsum(slopes * np.diff(nodes**2) / 2)])
+
+    def drift(p: float) -> float:
+        if p > end:
+            return math.inf
+        return float(slopes[max(int(np.searchsorted(nodes, p)) - 1, 0)]) * p
+
+    def drift_integral(p: float) -> float:
+        if p > end:
+            return math.inf
+        k = max(int(np.searchsorted(nodes, p)) - 1, 0)
+        return float(sums[k] + slopes[k] * (p * p - nodes[k] ** 2) / 2)
+
+    return dataclasses.replace(block, lipschitz=None, drift=drift, drift_integral=drift_integral)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -471,9 +506,9 @@ def _smallest_radius(block: Block, sigma: float, radius: float, target: float, f
     return _bisect(lambda p: sigma * p - (block.psi_integral(far + p, radius) - start) < target, 0.0, top - far)[1]
 
 
-def _bisect(below: Callable[[float], bool], low: float, high: float) -> tuple[float, float]:
+def _bisect(below: Callable[[float], bool], low: float, high: float, *, most: int = 200) -> tuple[float, float]:
     """Ends of the last interval in which `below` changes from true to false."""
-    for _ in range(200):
+    for _ in range(most):
         middle = (low + high) / 2
         if middle in (low, high):
             break
