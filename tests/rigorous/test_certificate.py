@@ -89,12 +89,15 @@ def test_beyond_the_limit_the_checker_multiplies_in_doubles(made, monkeypatch):
     assert "double precision" in rigorous.verify(*made).arithmetic
 
 
-def test_the_checkers_factorisation_serves_for_more_rows(made, monkeypatch):
+def test_the_checkers_factorisation_serves_for_more_rows(made, tmp_path, monkeypatch):
     from globalmin.rigorous.verify import balls
 
     monkeypatch.setattr(balls, "SMALL", 2)
-    monkeypatch.setattr(balls, "LARGEST_LDL", 0)
-    rigorous.verify(*made)
+    for largest in (0, 320):
+        monkeypatch.setattr(balls, "LARGEST_LDL", largest)
+        rigorous.verify(*made)
+        with pytest.raises(rigorous.RefutedError, match="lambda_min_all"):
+            rigorous.verify(*forged(made, tmp_path, widen("lambda_min_all", 0, 1 + 1e-6)))
 
 
 def test_relu_and_duplicate_rows_are_not_certified(tmp_path):

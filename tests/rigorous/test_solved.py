@@ -80,6 +80,15 @@ def truth(name, iterate, activation):
         "w_norm": harness.spectrum(gram)[-1].sqrt(),
         "mu": harness.spectrum((w + w.transpose()) * arb(0.5))[-1],
         "adjoint_max": max((sum((v * v for v in r), arb(0)).sqrt() for r in adjoints), key=float),
+        "feature_max" if name == "equilibrium" else "state_max": max(
+            (
+                sum((v * v for v in z), arb(0)).sqrt()
+                if name != "equilibrium"
+                else (sum((v * v for v in z), arb(0)) + sum((x[i, k] * x[i, k] for k in range(D)), arb(0))).sqrt()
+                for i, z in enumerate(states)
+            ),
+            key=float,
+        ),
         "g_max": max((abs(v) for v in g_all), key=float),
     }
 
@@ -101,6 +110,28 @@ def test_intervals_contain_the_truth_and_are_verified(tmp_path, name, activation
     loose = system.kantorovich(iterate, eta, width=M)[0]
     assert loose.h is not None
     assert found.proof.conditions["h"].upper <= loose.h * (1 + 1e-3)
+
+
+@pytest.mark.parametrize("name", ["equilibrium", "implicit-relu"])
+def test_a_bad_solution_is_enclosed_all_the_same(name, monkeypatch):
+    """Solutions that are off by 1e-5: the intervals widen, and still contain the truth."""
+    from globalmin.rigorous import solved
+    from globalmin.rigorous.equilibrium import equilibrium_numbers
+    from globalmin.rigorous.implicit import implicit_numbers
+
+    monkeypatch.setattr(solved, "POLISH", 0)
+    _, iterate = problem(name, "tanh", 1e-6)
+    assert isinstance(iterate, systems.SolvedIterate)
+    g = np.random.default_rng(5)
+    off = [part + 1e-5 * g.standard_normal(part.shape) for part in iterate.solved[:2]]
+    # All outwards, so that the largest norms are above the true ones.
+    off[0] = iterate.solved[0] * (1 + 1e-5)
+    maker = equilibrium_numbers if name == "equilibrium" else implicit_numbers
+    found = maker(iterate.model, np.asarray(iterate.x), np.asarray(iterate.y), tuple(off)).quantities
+    assert found["lambda_min_all"].upper - found["lambda_min_all"].lower > 1e-6
+    with flint.ctx.workprec(300):
+        for key, ball in truth(name, iterate, "tanh").items():
+            assert flint.arb(found[key].lower) <= ball <= flint.arb(found[key].upper), key
 
 
 @pytest.mark.parametrize(("name", "block"), [("equilibrium", "readout"), ("implicit-relu", "features")])
