@@ -127,7 +127,7 @@ def test_a_bad_solution_is_enclosed_all_the_same(name, monkeypatch):
     # All outwards, so that the largest norms are above the true ones.
     off[0] = iterate.solved[0] * (1 + 1e-5)
     maker = equilibrium_numbers if name == "equilibrium" else implicit_numbers
-    found = maker(iterate.model, np.asarray(iterate.x), np.asarray(iterate.y), tuple(off)).quantities
+    found = maker(iterate.model, np.asarray(iterate.x), np.asarray(iterate.y), (off[0], off[1])).quantities
     assert found["lambda_min_all"].upper - found["lambda_min_all"].lower > 1e-6
     with flint.ctx.workprec(300):
         for key, ball in truth(name, iterate, "tanh").items():
