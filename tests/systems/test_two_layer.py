@@ -91,7 +91,7 @@ def test_duplicate_rows_never_certify(getkey):
     ("name", "options", "message"),
     [
         ("two-leyer", {}, "did you mean two-layer"),
-        ("neural-ode", {}, "planned"),
+        ("saddle", {}, "globalmin objective saddle"),
         ("two-layer", {"sigma_w2": 0.1}, "no option sigma_w2"),
         ("two-layer", {"activation": "rleu"}, "relu"),
         ("equilibrium", {"sigma_w2": 2.0}, r"\(0, 1\) expected"),

@@ -16,7 +16,7 @@ class Systems(Command):
 
     def run(self) -> int:
         """Print the list."""
-        from ..systems import OBJECTIVES, PLANNED, SYSTEMS
+        from ..systems import OBJECTIVES, SYSTEMS
         from ..theory import ERRATA
 
         if self.json_output and self.errata:
@@ -47,27 +47,21 @@ class Systems(Command):
                     }
                     for kind in OBJECTIVES.values()
                 ]
-                + [
-                    {"name": name, "title": title, "paper": paper, "status": "planned"}
-                    for name, (title, paper) in PLANNED.items()
-                ]
             )
         elif self.errata:
             _print_errata(ERRATA)
         else:
-            _print_systems({**SYSTEMS, **OBJECTIVES}, PLANNED)
+            _print_systems({**SYSTEMS, **OBJECTIVES})
         return 0
 
 
-def _print_systems(systems, planned) -> None:
+def _print_systems(systems) -> None:
     from rich.console import Console
     from rich.table import Table
 
     table = Table("system", "what it is", "paper", "theorems", "figures", title="Systems")
     for kind in systems.values():
         table.add_row(kind.name, kind.title, kind.paper, ", ".join(kind.theorems_listed), ", ".join(kind.figures))
-    for name, (title, paper) in planned.items():
-        table.add_row(name, title, paper, "planned", "")
     Console().print(table)
 
 

@@ -23,7 +23,6 @@ from .objective import MonitorPanel as MonitorPanel
 from .objective import ObjectiveQuestion as ObjectiveQuestion
 from .registry import NETWORKS as NETWORKS
 from .registry import OBJECTIVES as OBJECTIVES
-from .registry import PLANNED as PLANNED
 from .registry import SYSTEMS as SYSTEMS
 from .registry import build as build
 from .resnet import ResNetSystem as ResNetSystem

@@ -1,4 +1,4 @@
-"""Every system by its name on the command line; the planned ones by what they will be about."""
+"""Every system and every objective by its name on the command line."""
 
 import difflib
 from typing import Any
@@ -62,21 +62,17 @@ OBJECTIVES: dict[str, type[AbstractObjectiveSystem]] = {
 }
 """Objectives that are no networks on data: `globalmin objective` runs them."""
 
-PLANNED: dict[str, tuple[str, str]] = {}
-
 
 def build(name: str, **options: Any) -> AbstractSystem:
     """The system of that name. `activation` may be given by name.
 
-    **Raises:** `ValueError` for an unknown or planned name, and for an option that the system does not have; each says
+    **Raises:** `ValueError` for an unknown name, and for an option that the system does not have; each says
     what there is.
     """
     if name in OBJECTIVES:
         raise ValueError(f"system: a network expected, {name!r} is an objective; use `globalmin objective {name}`")
-    if name in PLANNED:
-        raise ValueError(f"system: {name!r} is planned, not built yet; built are {', '.join(SYSTEMS)}")
     if name not in SYSTEMS:
-        near = difflib.get_close_matches(name, [*SYSTEMS, *OBJECTIVES, *PLANNED], n=2)
+        near = difflib.get_close_matches(name, [*SYSTEMS, *OBJECTIVES], n=2)
         hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(SYSTEMS)}"
         raise ValueError(f"system: {name!r} is unknown; {hint}")
     kind = SYSTEMS[name]
