@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from .._core import arcs
 from .base import AbstractActivation, Covariance
 
 
@@ -33,11 +34,16 @@ class Erf(AbstractActivation):
 
     def dual(self, cov: Covariance) -> Float[Array, "*pairs"]:
         r"""$\frac2\pi\arcsin\frac{2c}{\sqrt{(1+2p)(1+2q)}} = \frac2\pi\,\mathrm{atan2}(2c, \sqrt D)$, D as below."""
-        return 2 / math.pi * jnp.arctan2(2 * cov.c, jnp.sqrt(_gap(cov)))
+        over = _over(cov.p) * _over(cov.q)
+        return 2 / math.pi * arcs.angle_of(2 * cov.c * over, jnp.sqrt(_gap(cov)) * over)
 
     def dual_derivative(self, cov: Covariance) -> Float[Array, "*pairs"]:
         r"""$\frac4\pi D^{-1/2}$ with $D = (1+2p)(1+2q) - 4c^2$."""
         return 4 / math.pi / jnp.sqrt(_gap(cov))
+
+
+def _over(variance: Array) -> Array:
+    return 1 / jnp.sqrt(1 + 2 * variance)
 
 
 def _gap(cov: Covariance) -> Array:

@@ -6,6 +6,7 @@ parallel, so that two rows 1e-9 apart are still told apart; everything else is e
 """
 
 import abc
+from collections.abc import Sequence
 from typing import Self
 
 import equinox as eqx
@@ -14,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree
 
-from .._core import numerics
+from .._core import arcs, numerics
 from ..activations import AbstractActivation, Covariance
 
 TILE = 128
@@ -75,22 +76,25 @@ class AbstractKernel(eqx.Module):
         """The same kernel with dual maps that are accurate up to this variance (`AbstractActivation.refined`)."""
         return self
 
-    def __call__(self, x: Float[Array, "n d"], y: Float[Array, "k d"] | None = None) -> dict[str, Float[Array, "n k"]]:
+    def __call__(
+        self, x: Float[Array, "n d"], y: Float[Array, "k d"] | None = None, *, only: Sequence[str] | None = None
+    ) -> dict[str, Float[Array, "n k"]]:
         """The Gram matrices between the rows of `x` and of `y`; of `x` with itself when `y` is None.
 
         **Arguments:** `x`, `y`: inputs, one sample per row, float64. Without `y` only the tiles of the upper triangle
-        are computed, the matrices are exactly symmetric, and a row meets itself at the angle 0.
+        are computed, the matrices are exactly symmetric, and a row meets itself at the angle 0. `only`: the names of the
+        matrices that are wanted; time and memory go to no others.
 
         **Returns:** float64 matrices by name. Equal or positively parallel rows are no error: the matrix is singular.
 
-        **Raises:** `ValueError` for inputs that are no float64 matrix, not finite, have zero rows (named), or for a
-        `y` of another dimension.
+        **Raises:** `ValueError` for inputs that are no float64 matrix, not finite, have zero rows (named), for a `y`
+        of another dimension, or for a name that the kernel does not have.
 
         **Cost:** one product per tile (and a pass over differences of rows in the tiles that hold nearly parallel
         pairs), then elementwise work; memory n k per matrix and a few tiles.
         """
         kernel, _, x, y = self._prepared(x, y)
-        return _gram(kernel, x, y)
+        return _gram(kernel, x, y, None if only is None else tuple(only))
 
     def entry_error(self, x: Float[Array, "n d"], y: Float[Array, "k d"] | None = None) -> dict[str, float]:
         r"""Bounds on the absolute error of every entry of `self(x, y)`, by name: what λ_min's error bar needs.
@@ -131,7 +135,7 @@ def homogeneous_slopes(activation: AbstractActivation) -> tuple[float, float] | 
 
 
 @eqx.filter_jit
-def _gram(kernel: AbstractKernel, x: Array, y: Array | None) -> dict[str, Array]:
+def _gram(kernel: AbstractKernel, x: Array, y: Array | None, only: tuple[str, ...] | None) -> dict[str, Array]:
     left = kernel.prepared(x)
     right = left if y is None else kernel.prepared(y)
     rows, columns = len(x), len(x if y is None else y)
@@ -146,7 +150,13 @@ def _gram(kernel: AbstractKernel, x: Array, y: Array | None) -> dict[str, Array]
 
     def tile(k):
         i, j = starts[k, 0], starts[k, 1]
-        return kernel.pairs(_slice(left, i, t), _slice(right, j, u))
+        blocks = kernel.pairs(_slice(left, i, t), _slice(right, j, u))
+        if only is None:
+            return blocks
+        unknown = [name for name in only if name not in blocks]
+        if unknown:
+            raise ValueError(f"only: some of {', '.join(blocks)} expected, {', '.join(unknown)} came")
+        return {name: blocks[name] for name in only}
 
     def step(k, state):
         # A tile is written one step after it was computed: the loop's carry is the one place where XLA keeps an array,
@@ -187,7 +197,7 @@ class Directions(eqx.Module):
 def covariance_of(left: Directions, right: Directions) -> Covariance:
     """The pairs of the rows of two sets, (t, u)."""
     chord, obtuse = _half_chords(left.unit.T, right.unit.T)
-    acute = 2 * jnp.arcsin(jnp.sqrt(chord))
+    acute = 2 * jnp.sqrt(chord) * arcs.arcsine_ratio(chord)
     return Covariance(
         left.squared_norm[:, None],
         right.squared_norm[None, :],

@@ -16,6 +16,7 @@ W in the forward and Wᵀ in the backward pass act as independent copies, becaus
 import abc
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import equinox as eqx
@@ -61,7 +62,9 @@ class AbstractODEKernel(AbstractKernel):
             raise ValueError(f"sigma_u: a positive number or None (√d) expected, {self.sigma_u} came")
         numerics.check_count("time_steps", self.time_steps)
 
-    def __call__(self, x: Float[Array, "n d"], y: Float[Array, "k d"] | None = None) -> dict[str, Float[Array, "n k"]]:
+    def __call__(
+        self, x: Float[Array, "n d"], y: Float[Array, "k d"] | None = None, *, only: Sequence[str] | None = None
+    ) -> dict[str, Float[Array, "n k"]]:
         """The Gram matrices between the rows of `x` and of `y`, as in `AbstractKernel`.
 
         For rows of one norm every entry is a function of the angle, which is tabulated once at 64 Chebyshev nodes. If
@@ -71,7 +74,7 @@ class AbstractODEKernel(AbstractKernel):
         """
         self.check_growth(x if y is None else jnp.concatenate([x, y]))
         table = self.tabulated(x, y)
-        return AbstractKernel.__call__(self, x, y) if table is None else table(x, y)
+        return AbstractKernel.__call__(self, x, y, only=only) if table is None else table(x, y, only=only)
 
     def check_growth(self, x: Float[Array, "n d"]) -> None:
         """Raise `ValueError` if the variance of h_t for the largest row overflows before the horizon."""

@@ -14,9 +14,9 @@ from abc import abstractmethod
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int
 
+from .._core import arcs
 from ..activations import AbstractActivation, Covariance
 
 TINY = 1e-30
@@ -104,7 +104,7 @@ class Pairs(eqx.Module):
     def gaussians(self) -> Covariance:
         """As the dual maps take them."""
         half = jnp.abs(self.versine)
-        acute = 2 * jnp.arcsin(jnp.sqrt(half))
+        acute = 2 * jnp.sqrt(half) * arcs.arcsine_ratio(half)
         angle = jnp.where(self.versine < 0, math.pi - acute, acute)
         p, q = self.layout.left(self.left), self.layout.right(self.right)
         return Covariance(p, q, angle, self.cosine, 4 * half * (1 - half))
@@ -133,19 +133,19 @@ def activated(activation: AbstractActivation, slopes: tuple[float, float] | None
         moment, bend = (a * a + b * b) / 2, (a - b) ** 2 / (a * a + b * b)
         half = jnp.abs(pairs.versine)
         root = jnp.sqrt(half)
-        arc = _polynomial(_series(half.dtype.name)[1], half)  # B
+        arc = arcs.arc_ratio(half)
         turn = bend / math.pi * root * arc
         acute = half * (1 - turn)
         # Obtuse: the cosine is −(1 − β)(1 − 2h) + β g(π − θ)/π.
         apart = 1 + (1 - bend) * (1 - 2 * half) - 2 * half * turn
         after = jnp.where(pairs.versine < 0, from_apart(apart), acute)
-        angle = 2 * root * _polynomial(_series(half.dtype.name)[0], half)
+        angle = 2 * root * arcs.arcsine_ratio(half)
         share = jnp.where(pairs.versine < 0, 1 - bend + bend / math.pi * angle, 1 - bend / math.pi * angle)
         return Pairs(moment * pairs.left, moment * pairs.right, after, layout), moment * share
     left, right = activation.second_moment(pairs.left), activation.second_moment(pairs.right)
     gaussians = pairs.gaussians
-    scale = layout.left(jnp.sqrt(left)) * layout.right(jnp.sqrt(right))
-    cosine = activation.dual(gaussians) / jnp.where(scale > 0, scale, 1)
+    over_left, over_right = (1 / jnp.sqrt(jnp.where(v > 0, v, 1)) for v in (left, right))
+    cosine = activation.dual(gaussians) * (layout.left(over_left) * layout.right(over_right))
     after = jnp.where(cosine < 0, -jnp.maximum((1 + cosine) / 2, TINY), jnp.maximum(1 - cosine, 0) / 2)
     return Pairs(left, right, after, layout), activation.dual_derivative(gaussians)
 
@@ -296,35 +296,3 @@ def residual(
     nngp = readout * layout.total(Pairs(left, right, versine, layout).covariance)
     k_h = readout * layout.total(kappa**2 * slope * pairs.covariance)
     return {"nngp": nngp, "k_h": k_h, "ntk": nngp + readout * layout.total(tangent)}
-
-
-def _polynomial(coefficients: np.ndarray, half: Array) -> Array:
-    """By Horner in 4h − 1, on [0, 1/2]."""
-    t = 4 * half - 1
-    total = jnp.full_like(t, coefficients[-1])
-    for c in coefficients[-2::-1]:
-        total = total * t + np.asarray(c, t.dtype)
-    return total
-
-
-@functools.lru_cache
-def _series(dtype: str) -> tuple[np.ndarray, np.ndarray]:
-    r"""Coefficients in powers of 4h − 1 of A(h) = arcsin(√h)/√h and B(h) = [√(1 − h) − (1 − 2h) A(h)]/h on [0, 1/2].
-
-    Their power series at 0, A = Σ C(2k, k) h^k/(4^k (2k + 1)) and √(1 − h) = −Σ C(2k, k) h^k/(4^k (2k − 1)), converge for
-    h < 1; in Chebyshev polynomials on [0, 1/2] a term is 5.8 times smaller than the one before.
-    """
-    terms = 22 if dtype == "float64" else 10
-    ratio = np.cumprod([1.0, *((2 * k - 1) / (2 * k) for k in range(1, 81))], dtype=np.longdouble)
-    k = np.arange(81)
-    arcsine, root = ratio / (2 * k + 1), -ratio / (2 * k - 1)
-    arc = 2 * arcsine[:-1] - arcsine[1:] + root[1:]
-    # Discrete orthogonality at the zeros of T_64, all in extended precision: cheb2poly amplifies rounding.
-    nodes = np.cos(np.arccos(np.longdouble(-1)) * (np.arange(64) + np.longdouble(0.5)) / 64)
-    basis = np.polynomial.chebyshev.chebvander(nodes, terms - 1)
-    found = []
-    for powers in (arcsine[:-1], arc):
-        fitted = basis.T @ np.polynomial.polynomial.polyval((nodes + 1) / 4, powers) / 32
-        fitted[0] /= 2
-        found.append(np.polynomial.chebyshev.cheb2poly(fitted).astype(dtype))
-    return found[0], found[1]
