@@ -34,6 +34,27 @@ TINY = {
         {"activations": ["erf", "relu", "linear"], "per_class": 3, "width": 8, "epochs": 4, "tolerance": 1e-2, "horizons": [1]},
         {"LOOKS": 1},
     ),
+    "noy2021-fig2": (
+        {
+            "n": 6, "dimension": 6, "depth": 2, "powers": [1.0, 0.75], "seeds": 1, "epochs": 5,
+            "dynamics": {"data": "diabetes", "n": 6, "width": 12, "depth": 2, "epochs": 8},
+        },
+        {"LOOKS": 1},
+    ),
+    "noy2021-fig3": (
+        {
+            "data": "digits", "per_class": 1, "architectures": [[2, 24]], "epochs": 6,
+            "transform": {"per_class": 1, "depth": 2, "width": 24, "epochs": 6},
+        },
+        {"LOOKS": 1},
+    ),
+    "noy2021-fig4": (
+        {
+            "data": "diabetes", "n": 6, "width": 12, "depth": 2, "epochs": 6, "steps": [0.2, 1.0], "high": [1.5, 2.2],
+            "shapes": [[2, 12]],
+        },
+        {"LOOKS": 1},
+    ),
 }  # fmt: skip
 
 

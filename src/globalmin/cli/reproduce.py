@@ -15,7 +15,8 @@ class Reproduce(Command):
     positional: ClassVar[tuple[str, ...]] = ("figure",)
 
     figure: str
-    """du2019-fig2.1, ling2023-fig1, gao2022-fig1, neural-ode-convergence, neural-ode-activations."""
+    """du2019-fig2.1, ling2023-fig1, gao2022-fig1, neural-ode-convergence, neural-ode-activations, noy2021-fig2,
+    noy2021-fig3, noy2021-fig4."""
     out: Path
     """The folder to write; it must not exist or be empty."""
     scale: Literal["small", "paper"] = "small"

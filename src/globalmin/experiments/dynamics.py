@@ -6,7 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..models import AbstractGated
+from .. import gram
+from .._core import linalg
+from ..models import AbstractGated, Gated
 
 
 @eqx.filter_jit
@@ -50,6 +52,19 @@ def curves(
     """
     state = model.initial_state(x) or None
     layers, records = _curves(model, model.layers, x, y, state, jnp.asarray(step_size, x.dtype), epochs, other, y_other)
-    found = {name: np.asarray(values) for name, values in records.items()}
+    found = {name: np.array(values) for name, values in records.items()}
     found["gradient_change"][0] = 0.0
     return eqx.tree_at(lambda m: m.layers, model, layers), found
+
+
+def top_eigenvalue(model: AbstractGated, x: Float[Array, "n d"]) -> float:
+    """λ_max of the tangent kernel: descent is stable below 2/λ_max, as far as its linear part goes."""
+    return linalg.lambda_max(np.asarray(gram.gram(model, x))).value
+
+
+def both(
+    dimension: int, width: int, depth: int, seed: int, outputs: int = 1, gates: str = "chain"
+) -> dict[str, AbstractGated]:
+    """The gated network and the ReLU network with the same C, W and B."""
+    gated = Gated.init(dimension, width, depth, key=jax.random.key(seed), outputs=outputs, gates=gates)
+    return {"GReLU": gated, "ReLU": gated.rectified()}

@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .. import report
-from . import du2019_fig2_1, gao2022_fig1, ling2023_fig1, neural_ode_activations, neural_ode_convergence
+from . import (
+    du2019_fig2_1,
+    gao2022_fig1,
+    ling2023_fig1,
+    neural_ode_activations,
+    neural_ode_convergence,
+    noy2021_fig2,
+    noy2021_fig3,
+    noy2021_fig4,
+)
 from .run import Progress
 
 Scale = Literal["small", "paper"]
@@ -19,6 +28,9 @@ FIGURES = {
     "gao2022-fig1": gao2022_fig1,
     "neural-ode-convergence": neural_ode_convergence,
     "neural-ode-activations": neural_ode_activations,
+    "noy2021-fig2": noy2021_fig2,
+    "noy2021-fig3": noy2021_fig3,
+    "noy2021-fig4": noy2021_fig4,
 }
 
 

@@ -109,7 +109,7 @@ class GatedSystem(AbstractSystem):
     kernel_name: ClassVar[str] = "ntk"
     limit_power: ClassVar[int] = 2
     theorems_listed: ClassVar[tuple[str, ...]] = ("Lemma 3", "Theorems 1-3, 5, 6", "Corollary 4", "Kantorovich")
-    figures: ClassVar[tuple[str, ...]] = ()
+    figures: ClassVar[tuple[str, ...]] = ("noy2021-fig2", "noy2021-fig3", "noy2021-fig4")
     row_norm: ClassVar[str] = "unit"
     options: ClassVar[tuple[str, ...]] = ("depth", "gates")
 
