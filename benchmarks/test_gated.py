@@ -2,7 +2,7 @@
 
 The step: n = 500, m = 2,000, L = 4, float32, CPU seconds of the process, all three alternated in one run, medians of ratios.
 Its products are 3L − 1 of n × m × m, and C x. Kernel: n = 200, m = 1,024, one trained layer, float64. Inference: what fewer
-operations per layer are worth in time, and what factored gates cost in agreement, printed and not asserted beyond what is certain.
+operations are worth in time, and what factored gates cost in agreement; printed, and asserted where it is certain.
 """
 
 import statistics
