@@ -1,6 +1,7 @@
 """A paper's claim as numbers: what was said, what was measured, what was asked, PASS or FAIL."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,10 @@ class Claim:
         return dataclasses.asdict(self)
 
 
-def decreases(text: str, widths: list[int], values: list[float]) -> Claim:
-    """The values fall strictly from each width to the next."""
-    shown = ", ".join(f"{v:.4g} (m = {m})" for m, v in zip(widths, values, strict=True))
-    return Claim(text, shown, "strictly decreasing in m", bool(np.all(np.diff(values) < 0)))
+def decreases(text: str, widths: Sequence[float], values: list[float], of: str = "m") -> Claim:
+    """The values fall strictly from each width (or whatever `of` names) to the next."""
+    shown = ", ".join(f"{v:.4g} ({of} = {m:g})" for m, v in zip(widths, values, strict=True))
+    return Claim(text, shown, f"strictly decreasing in {of}", bool(np.all(np.diff(values) < 0)))
 
 
 def falls(text: str, widths: list[int], values: np.ndarray) -> Claim:

@@ -35,8 +35,10 @@ class Panel:
     y_label: str
     lines: Sequence[Line]
     log: bool = False
-    x_label: str = "epoch"
     log_x: bool = False
+    x_label: str = "epoch"
+    marks: bool = True  # markers along the lines; without them lines of fewer than three points are markers alone
+    contours: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None  # x, y and the heights of a function below the lines
 
 
 def draw_panels(panels: Sequence[Panel], columns: int = 3) -> "Figure":
@@ -49,10 +51,14 @@ def draw_panels(panels: Sequence[Panel], columns: int = 3) -> "Figure":
         figure = Figure(figsize=(3.1 * columns, 2.5 * rows), layout="constrained")
         axes = np.atleast_1d(np.asarray(figure.subplots(rows, columns))).ravel()
         for ax, panel in zip(axes, panels, strict=False):
+            if panel.contours is not None:
+                ax.contour(*panel.contours, levels=24, colors=figures.GREY, linewidths=0.4, linestyles="solid")
             for k, line in enumerate(panel.lines):
+                few = not panel.marks and len(line.epochs) < 3
                 ax.plot(
                     line.epochs, line.values, label=line.label, color=SHADES[k % len(SHADES)],
-                    marker=MARKS[k % len(MARKS)], markevery=max(1, len(line.epochs) // 8),
+                    marker=MARKS[k % len(MARKS)] if panel.marks or few else "", linestyle="" if few else "-",
+                    markersize=6 if few else None, markevery=max(1, len(line.epochs) // 8),
                 )  # fmt: skip
             ax.set_title(panel.title)
             ax.set_xlabel(panel.x_label)

@@ -19,7 +19,7 @@ class BalancingSystem(AbstractObjectiveSystem):
     paper: ClassVar[str] = "Du, Hu, Lee, NeurIPS 2018; Du, thesis CMU-ML-19-102, chapter 4"
     loss_name: ClassVar[str] = "loss ‖f − y‖²/(2N)"
     theorems_listed: ClassVar[tuple[str, ...]] = ("Theorem 4.1", "Corollary 4.1", "Theorem 4.2", "Theorem 4.3")
-    figures: ClassVar[tuple[str, ...]] = ("du2018-fig4.2",)
+    figures: ClassVar[tuple[str, ...]] = ("du2019-fig4.2",)
     panels: ClassVar[tuple[MonitorPanel, ...]] = (
         MonitorPanel("‖W_h‖²", tuple((f"square_w{h}", f"layer {h}") for h in range(1, LAYERS)), True),
         MonitorPanel("‖W_h‖² − ‖W_{h+1}‖²", tuple((f"difference_{h}", f"layers {h}, {h + 1}") for h in range(1, LAYERS))),

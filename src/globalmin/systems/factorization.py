@@ -28,7 +28,7 @@ class FactorizationSystem(AbstractObjectiveSystem):
     paper: ClassVar[str] = "Du, Hu, Lee, NeurIPS 2018; Du, thesis CMU-ML-19-102, chapter 4"
     loss_name: ClassVar[str] = "½‖UVᵀ − M‖²"
     theorems_listed: ClassVar[tuple[str, ...]] = ("Lemma 4.1", "Theorem 4.4", "Lemma 4.5", "Theorem 4.5")
-    figures: ClassVar[tuple[str, ...]] = ("du2018-fig4.1",)
+    figures: ClassVar[tuple[str, ...]] = ("du2019-fig4.1",)
     panels: ClassVar[tuple[MonitorPanel, ...]] = (
         MonitorPanel("‖UᵀU − VᵀV‖", (("balance", "along the run"), ("balance_bound", "‖B₀‖ + Σ η²‖drift‖")), True),
         MonitorPanel("‖U‖², ‖V‖²", (("square_u", "‖U‖²"), ("square_v", "‖V‖²"))),

@@ -20,7 +20,7 @@ class SaddleSystem(AbstractObjectiveSystem):
     theorems_listed: ClassVar[tuple[str, ...]] = (
         "Lemmas 7.2, 7.3", "Theorem 7.1", "Theorem 7.2", "Theorem 7.3", "Corollary 7.1",
     )  # fmt: skip
-    figures: ClassVar[tuple[str, ...]] = ("du2017-fig7.2", "du2017-fig7.3", "du2017-fig7.4")
+    figures: ClassVar[tuple[str, ...]] = ("du2019-fig7.2", "du2019-fig7.3", "du2019-fig7.4")
     panels: ClassVar[tuple[MonitorPanel, ...]] = (
         MonitorPanel("which saddle, and how far", (("active", "index i of the active coordinate"),)),
         MonitorPanel(

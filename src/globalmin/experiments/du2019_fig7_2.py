@@ -1,0 +1,87 @@
+"""Figures 7.2 and 7.5 of Du's thesis: the octopus, and the paths of descent and perturbed descent in slices of it.
+
+Left, the function of two dimensions with its path; then the slices (x_1, x_2), (x_2, x_3), ... of runs in five dimensions: descent
+comes closer to each saddle than to the one before, so that the slices look ever more like one line; perturbed descent does not.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..objectives import Octopus
+from ..report import Line, Panel
+from .claims import Claim, below
+from .objectives import SaddleConfig
+from .run import execute
+
+SOURCE = "Du, Jin, Lee, Jordan, Póczos, Singh, NeurIPS 2017; Du, thesis CMU-ML-19-102, Figures 7.2 and 7.5"
+
+SIZES: dict[str, dict[str, Any]] = {
+    "small": {"dimension": 5, "L": 1.0, "epochs": 2000, "grid": 121},
+    "paper": {"dimension": 5, "L": 1.0, "epochs": 2000, "grid": 401},
+}
+
+
+def run(out: Path, scale: str, seed: int, bar) -> dict[str, Any]:
+    """A plane run, and both methods in several dimensions."""
+    size = SIZES[scale]
+    runs = {}
+    for name, options in (
+        ("plane", {"dimension": 2}),
+        ("descent", {"dimension": size["dimension"]}),
+        ("perturbed", {"dimension": size["dimension"], "method_name": "perturbed"}),
+    ):
+        config = SaddleConfig(L=size["L"], start="half", epochs=size["epochs"], seed=seed, looks=10, **options)
+        with bar(name, config.epochs) as progress:
+            runs[name] = execute(config, out / name, progress=progress)
+    octopus = Octopus(2, L=size["L"])
+    panels = [
+        Panel(
+            "the octopus, d = 2", "x₂", [*_outline(octopus.tau), _path(runs["plane"], 1, "descent"), *_points(octopus.tau)],
+            x_label="x₁", contours=_contours(octopus, size["grid"]), marks=False,
+        )
+    ]  # fmt: skip
+    for k in range(1, size["dimension"]):
+        lines = [*_outline(octopus.tau), *(_path(runs[n], k, n) for n in ("descent", "perturbed"))]
+        panels.append(Panel(f"slice x{k}, x{k + 1}", f"x{k + 1}", lines, x_label=f"x{k}", marks=False))
+    closest = {n: runs[n].certificate["verification"]["results"]["closest to each saddle"] for n in ("descent", "perturbed")}
+    inside = [float(runs[n].trajectory["in_domain"].min()) for n in runs]
+    claims = [
+        Claim("every iterate of every run is in D", f"smallest in_domain {min(inside):g}", "1", min(inside) == 1),
+        Claim(
+            "descent comes closer to each saddle than to the one before",
+            ", ".join(f"{c:.2g}" for c in closest["descent"]),
+            "decreasing",
+            bool(np.all(np.diff(closest["descent"]) < 0)),
+        ),
+        below("perturbed descent comes no closer: smallest distance over the radius e/100, inverted",
+              0.01 * octopus.tau / min(closest["perturbed"]), 1000.0),
+    ]  # fmt: skip
+    settings = {**size, "step_size": 1 / (4 * size["L"]), "not given by the source": "the starts; (½, ..., ½) here"}
+    return {"claims": claims, "settings": settings, "panels": panels, "runs": list(runs.values())}
+
+
+def _path(found, k: int, label: str) -> Line:
+    return Line(label, found.trajectory[f"x{k}"].values, found.trajectory[f"x{k + 1}"].values)
+
+
+def _outline(tau: float) -> list[Line]:
+    """The boundary of D in the plane of two consecutive coordinates, where both are not negative."""
+    x = np.array([0, 2, 2, 6, 6]) * tau
+    return [Line("boundary of D", x, np.array([1, 1, 6, 6, 0]) * tau)]
+
+
+def _points(tau: float) -> list[Line]:
+    first = np.array([0, 4]) * tau
+    return [Line("saddles", first, np.zeros(2)), Line("minimum", first[1:], first[1:])]
+
+
+def _contours(octopus: Octopus, count: int):
+    import jax
+    import jax.numpy as jnp
+
+    side = np.linspace(-0.3 * octopus.tau, 6.2 * octopus.tau, count)
+    x, y = np.meshgrid(side, side)
+    points = jnp.asarray(np.stack([x.ravel(), y.ravel()], axis=1))
+    return x, y, np.asarray(jax.vmap(octopus.value)(points)).reshape(x.shape)
