@@ -1,8 +1,8 @@
 """Figures 7.3 and 7.4 of Du's thesis: the objective against epochs, gradient descent and perturbed descent, for several L.
 
 The panels' values of L are not legible in the source; 1, 1.5, 2 and 3 are believed to be those of the conference's version.
-η = 1/(4L), t_thres = 1, g_thres = γe/100, r = e/100, τ = e, from x = (½, ..., ½). Where float64 would underflow, gradient descent is counted
-in the log domain.
+η = 1/(4L), t_thres = 1, g_thres = γe/100, r = e/100, τ = e, from x = (½, ..., ½). Where float64 would underflow, gradient
+descent is counted in the log domain.
 """
 
 from pathlib import Path
@@ -48,7 +48,7 @@ def escapes(out: Path, size: dict[str, Any], seed: int, bar) -> dict[str, Any]:
                 "fewer",
                 medians < escaped,
             ),
-            inside(f"L = {L:g}: descent's last plateaus grow by κ = {kappa:.4g}: T_d/T_(d−1) over κ", [grown / kappa], 0.97, 1.03),
+            inside(f"L = {L:g}: T_d/T_(d−1) of descent over its limit κ = {kappa:.4g}", [grown / kappa], 0.97, 1.03),
             inside(
                 f"L = {L:g}: perturbed descent's plateaus are equally long: mean dwell at saddles 3 to {d}, over their mean",
                 [float(later.min() / later.mean()), float(later.max() / later.mean())], 0.6, 1.4,

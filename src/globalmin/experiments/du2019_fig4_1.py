@@ -1,8 +1,8 @@
 """Figure 4.1 of Du's thesis: factorisation without and with the balancing regulariser, and the norms of the factors.
 
-The source gives neither sizes, rank, step size, scale of the start nor the number of iterations. Here ‖M‖_F = 1, the start has the
-variance ε/(8dr) that Lemma 4.1 asks for with ε = 1/2, and η = 0.1/σ₁, constant: with the printed η_t ∝ 1/(t + 1) nothing
-would be seen to converge.
+The source gives neither sizes, rank, step size, scale of the start nor the number of iterations. Here ‖M‖_F = 1, the start
+has the variance ε/(8dr) that Lemma 4.1 asks for with ε = 1/2, and η = 0.1/σ₁, constant: with the printed η_t ∝ 1/(t + 1)
+nothing would be seen to converge.
 """
 
 from pathlib import Path

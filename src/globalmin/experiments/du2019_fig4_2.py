@@ -5,6 +5,7 @@ inputs and the outputs of a random ReLU network. Its bounds of 0.14 and 9 on the
 prints beside them, so the claims here are the exact identity of the drift, and that the ratios approach 1.
 """
 
+import itertools
 import math
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ def run(out: Path, scale: str, seed: int, bar) -> dict[str, Any]:
     """Both starts on the same data."""
     size = dict(SIZES[scale])
     sizes = (size["dimension"], *size["widths"], size["outputs"])
-    entries = [a * b for a, b in zip(sizes[:-1], sizes[1:], strict=True)]
+    entries = [a * b for a, b in itertools.pairwise(sizes)]
     starts = {
         "balanced": tuple(math.sqrt(SQUARE / n) for n in entries),
         "unbalanced": (math.sqrt(SQUARE / entries[-1]),) * 3,
@@ -53,7 +54,11 @@ def run(out: Path, scale: str, seed: int, bar) -> dict[str, Any]:
         worst = max(float(np.abs(np.log(r[grown])).max()) for r in ratios)
         final = ", ".join(f"{s:.4g}" for s in squares[:, -1])
         claims += [
-            below(f"{name}: drift against its exact identity, in units of rounding", float(found["identity_share"].max()), 1.0),
+            below(
+                f"{name}: drift against its exact identity, in units of rounding",
+                float(found["identity_share"].max()),
+                1.0,
+            ),
             below(f"{name}: |drift| over its bound 2η(L₀ − L)", float(np.nanmax(found["drift_of_loss"].values)), 1.0),
             Claim(
                 f"{name}: the differences stay nearly constant while the layers grow",

@@ -1,7 +1,8 @@
 """Figures 7.2 and 7.5 of Du's thesis: the octopus, and the paths of descent and perturbed descent in slices of it.
 
-Left, the function of two dimensions with its path; then the slices (x_1, x_2), (x_2, x_3), ... of runs in five dimensions: descent
-comes closer to each saddle than to the one before, so that the slices look ever more like one line; perturbed descent does not.
+Left, the function of two dimensions with its path; then the slices (x_1, x_2), (x_2, x_3), ... of runs in five dimensions:
+descent comes closer to each saddle than to the one before, so that the slices look ever more like one line; perturbed
+descent does not.
 """
 
 from pathlib import Path
@@ -27,6 +28,7 @@ def run(out: Path, scale: str, seed: int, bar) -> dict[str, Any]:
     """A plane run, and both methods in several dimensions."""
     size = SIZES[scale]
     runs = {}
+    options: dict[str, Any]
     for name, options in (
         ("plane", {"dimension": 2}),
         ("descent", {"dimension": size["dimension"]}),
@@ -45,7 +47,9 @@ def run(out: Path, scale: str, seed: int, bar) -> dict[str, Any]:
     for k in range(1, size["dimension"]):
         lines = [*_outline(octopus.tau), *(_path(runs[n], k, n) for n in ("descent", "perturbed"))]
         panels.append(Panel(f"slice x{k}, x{k + 1}", f"x{k + 1}", lines, x_label=f"x{k}", marks=False))
-    closest = {n: runs[n].certificate["verification"]["results"]["closest to each saddle"] for n in ("descent", "perturbed")}
+    closest = {
+        n: runs[n].certificate["verification"]["results"]["closest to each saddle"] for n in ("descent", "perturbed")
+    }
     inside = [float(runs[n].trajectory["in_domain"].min()) for n in runs]
     claims = [
         Claim("every iterate of every run is in D", f"smallest in_domain {min(inside):g}", "1", min(inside) == 1),

@@ -9,6 +9,11 @@ from typing import Any, Literal
 from .. import report
 from . import (
     du2019_fig2_1,
+    du2019_fig4_1,
+    du2019_fig4_2,
+    du2019_fig7_2,
+    du2019_fig7_3,
+    du2019_fig7_4,
     gao2022_fig1,
     ling2023_fig1,
     neural_ode_activations,
@@ -24,6 +29,11 @@ Bar = Callable[[str, int], AbstractContextManager[Progress]]
 
 FIGURES = {
     "du2019-fig2.1": du2019_fig2_1,
+    "du2019-fig4.1": du2019_fig4_1,
+    "du2019-fig4.2": du2019_fig4_2,
+    "du2019-fig7.2": du2019_fig7_2,
+    "du2019-fig7.3": du2019_fig7_3,
+    "du2019-fig7.4": du2019_fig7_4,
     "ling2023-fig1": ling2023_fig1,
     "gao2022-fig1": gao2022_fig1,
     "neural-ode-convergence": neural_ode_convergence,

@@ -35,10 +35,12 @@ class Panel:
     y_label: str
     lines: Sequence[Line]
     log: bool = False
-    log_x: bool = False
     x_label: str = "epoch"
+    log_x: bool = False
     marks: bool = True  # markers along the lines; without them lines of fewer than three points are markers alone
-    contours: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None  # x, y and the heights of a function below the lines
+    contours: tuple[np.ndarray, np.ndarray, np.ndarray] | None = (
+        None  # x, y and the heights of a function below the lines
+    )
 
 
 def draw_panels(panels: Sequence[Panel], columns: int = 3) -> "Figure":
