@@ -64,7 +64,7 @@ def run(out: Path, scale: str, seed: int, bar) -> dict[str, Any]:
                 f"{name}: the differences stay nearly constant while the layers grow",
                 f"they move by {max(float(np.ptp(d)) for d in differences):.3g}; ‖W_h‖² at the end {final}",
                 "by at most 2% of the largest ‖W_h‖² at the end",
-                max(float(np.ptp(d)) for d in differences) <= 0.02 * squares[:, -1].max(),
+                bool(max(float(np.ptp(d)) for d in differences) <= 0.02 * squares[:, -1].max()),
             ),
             inside(f"{name}: ratios at the end", [float(r[-1]) for r in ratios], 0.8, 1.25),
         ]
