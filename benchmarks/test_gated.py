@@ -13,10 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sklearn.decomposition import NMF
 
 from globalmin import gram
-from globalmin.models import Gated, LowRankGates
+from globalmin.models import Gated, factored
 
 SLACK = 0.7
 ROUNDS = 7
@@ -140,27 +139,9 @@ def test_factored_gates(benchmark):
     model = Gated.init(d, m, depth, key=jax.random.key(1))
     rank = round(m**0.5 / 2)
     exact = np.asarray(model.masks(x))
-    matrices = np.asarray(model.gates.matrices)
-
-    def factors(kind):
-        found = []
-        for psi in matrices:
-            if kind == "svd":
-                u, s, v = np.linalg.svd(psi, full_matrices=False)
-                found.append((u[:, :rank] * s[:rank], v[:rank]))
-            else:
-                parts = []
-                for sign in (1, -1):
-                    nmf = NMF(rank // 2, init="nndsvda", max_iter=100, tol=1e-2)
-                    left = nmf.fit_transform(np.maximum(sign * psi, 0))
-                    parts.append((sign * left, nmf.components_))
-                found.append((np.hstack([p[0] for p in parts]), np.vstack([p[1] for p in parts])))
-        left, right = (jnp.asarray(np.array(side)) for side in zip(*found, strict=True))
-        return eqx.tree_at(lambda m: m.gates, model, LowRankGates(left, right))
-
     reference = np.asarray(model.outputs(x))
-    for kind in ("svd", "signed NMF"):
-        other = factors(kind)
+    for kind in ("svd", "nmf"):
+        other = eqx.tree_at(lambda m: m.gates, model, factored(model.gates, rank, kind))
         agreement = [float((np.asarray(a) == b).mean()) for a, b in zip(other.masks(x), exact, strict=True)]
         error = float(np.linalg.norm(np.asarray(other.outputs(x)) - reference) / np.linalg.norm(reference))
         benchmark.extra_info |= {f"{kind}: gates that agree, by layer": agreement, f"{kind}: output error": error}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from globalmin import gram, train
-from globalmin.models import GATES, ChainGates, Gated, LowRankGates, Patterns, update_terms
+from globalmin.models import GATES, ChainGates, Gated, LowRankGates, Patterns, factored, update_terms
 
 from ..gated_reference import Network, build, model_of
 
@@ -178,3 +178,23 @@ def test_bad_input_is_one_line(getkey):
     with pytest.raises(ValueError, match=r"layer 2 of 3 has none for samples 0 and 1, where f stays 0") as raised:
         dead.initial_state(x)
     assert "\n" not in str(raised.value)
+
+
+def test_factors_of_gates_that_exist(getkey):
+    """Full rank gives the patterns back; the source's rank does not; a non-negative factor alone opens every gate."""
+    model = Gated.init(6, 40, 2, key=getkey())
+    assert isinstance(model.gates, ChainGates)
+    x = jax.random.normal(getkey(), (20, 6))
+    h, exact = jnp.maximum(x @ model.first.T, 0), np.asarray(model.masks(x))
+    np.testing.assert_array_equal(factored(model.gates, 40, "svd").masks(x, h), exact)
+    for method in ("svd", "nmf"):
+        found = factored(model.gates, 3, method)
+        assert found.left.shape == (2, 40, 3)
+        agreement = (np.asarray(found.masks(x, h)) == exact).mean()
+        assert 0.5 < agreement < 0.9
+    signed = factored(model.gates, 4, "nmf")
+    positive = LowRankGates(jnp.abs(signed.left), signed.right)
+    assert np.asarray(positive.masks(x, h)).all()
+    for rank, method, message in ((1, "svd", "rank: an integer from 2 to m = 40"), (3, "pca", "method: nmf or svd")):
+        with pytest.raises(ValueError, match=message):
+            factored(model.gates, rank, method)

@@ -21,6 +21,7 @@ from .gates import ChainGates as ChainGates
 from .gates import InputGates as InputGates
 from .gates import LowRankGates as LowRankGates
 from .gates import Patterns as Patterns
+from .gates import factored as factored
 from .implicit import Implicit as Implicit
 from .neural_ode import NeuralODE as NeuralODE
 from .resnet import ResNet as ResNet
