@@ -45,8 +45,14 @@ def run(out: Path, scale: str, seed: int, bar) -> dict[str, Any]:
         )
     ]  # fmt: skip
     for k in range(1, size["dimension"]):
-        lines = [*_outline(octopus.tau), *(_path(runs[n], k, n) for n in ("descent", "perturbed"))]
-        panels.append(Panel(f"slice x{k}, x{k + 1}", f"x{k + 1}", lines, x_label=f"x{k}", marks=False))
+        saddles, _ = _points(octopus.tau)
+        lines = [
+            *_outline(octopus.tau),
+            _path(runs["descent"], k, "descent"),
+            saddles,
+            _path(runs["perturbed"], k, "perturbed"),
+        ]
+        panels.append(Panel(f"slice x{k}, x{k + 1}", f"|x{k + 1}|", lines, x_label=f"|x{k}|", marks=False))
     closest = {
         n: runs[n].certificate["verification"]["results"]["closest to each saddle"] for n in ("descent", "perturbed")
     }
@@ -67,7 +73,8 @@ def run(out: Path, scale: str, seed: int, bar) -> dict[str, Any]:
 
 
 def _path(found, k: int, label: str) -> Line:
-    return Line(label, found.trajectory[f"x{k}"].values, found.trajectory[f"x{k + 1}"].values)
+    # The function is even in every coordinate; perturbed descent may leave a saddle to either side.
+    return Line(label, np.abs(found.trajectory[f"x{k}"].values), np.abs(found.trajectory[f"x{k + 1}"].values))
 
 
 def _outline(tau: float) -> list[Line]:

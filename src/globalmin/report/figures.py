@@ -173,10 +173,11 @@ def _band(ax: "Axes", trajectory: "xarray.Dataset", name: str, label: str, color
 
 
 def _log(ax: "Axes") -> None:
-    """A logarithmic axis, unless nothing positive is there to be shown on one."""
+    """A logarithmic axis, unless nothing positive is there to be shown on one, or something negative would be lost."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-    if not any((np.asarray(line.get_ydata(), float) > 0).any() for line in ax.get_lines()):
+    values = [np.asarray(line.get_ydata(), float) for line in ax.get_lines()]
+    if not any((v > 0).any() for v in values) or any((v < 0).any() for v in values):
         return
     ax.set_yscale("log", nonpositive="mask")
     low, high = ax.get_ylim()
