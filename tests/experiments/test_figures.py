@@ -33,7 +33,8 @@ TINY = {
         {"LOOKS": 1},
     ),
     "neural-ode-convergence": (
-        {"activations": ["tanh"], "n": 3, "layers": [2, 4], "widths": [8, 16], "seeds": 2, "epochs": 6}, {"LOOKS": 1},
+        {"activations": ["tanh"], "n": 3, "layers": [2, 4], "widths": [8, 16], "seeds": 2, "width_seeds": 2, "epochs": 6},
+        {"LOOKS": 1},
     ),
     "neural-ode-activations": (
         {"activations": ["erf", "relu", "linear"], "per_class": 3, "width": 8, "epochs": 4, "tolerance": 1e-2, "horizons": [1]},
