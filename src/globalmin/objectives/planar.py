@@ -99,7 +99,7 @@ class PlanarPatches(AbstractPatches):
         else:
             edge = math.pi / 2 / self.spread
             base = self.spread * jax.random.truncated_normal(base_key, -edge, edge, (count,), jnp.float64)
-            base = base + jnp.pi * jax.random.bernoulli(side_key, 0.5, (count,))
+            base = base + jnp.pi * jax.random.bernoulli(side_key, 0.5, (count,)).astype(base.dtype)
         angles = jnp.broadcast_to(base[:, None], (count, self.patches))
         if self.closeness > 0:
             edge = math.pi / self.closeness
@@ -187,7 +187,7 @@ def _arcs(w, w_star):
 
 def _grid(low, high):
     """Ends of the panels of an arc inside [−3π, 3π]; those outside have no length."""
-    marks = jnp.arange(-24, 25) * PANEL  # kinks of the density lie on multiples of π/2, so on some of these
+    marks = jnp.arange(-24.0, 25.0) * PANEL  # kinks of the density lie on multiples of π/2, so on some of these
     return jnp.clip(marks, low, high)
 
 
