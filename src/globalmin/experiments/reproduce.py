@@ -14,6 +14,10 @@ from . import (
     du2019_fig7_2,
     du2019_fig7_3,
     du2019_fig7_4,
+    du2019_fig5,
+    du2019_fig6_3,
+    du2019_fig6_4,
+    du2019_table5_1,
     gao2022_fig1,
     ling2023_fig1,
     neural_ode_activations,
@@ -27,13 +31,18 @@ from .run import Progress
 Scale = Literal["small", "paper"]
 Bar = Callable[[str, int], AbstractContextManager[Progress]]
 
-FIGURES = {
+FIGURES: dict[str, Any] = {
     "du2019-fig2.1": du2019_fig2_1,
     "du2019-fig4.1": du2019_fig4_1,
     "du2019-fig4.2": du2019_fig4_2,
     "du2019-fig7.2": du2019_fig7_2,
     "du2019-fig7.3": du2019_fig7_3,
     "du2019-fig7.4": du2019_fig7_4,
+    "du2019-fig5.1": du2019_fig5.Figure1,
+    "du2019-fig5.2": du2019_fig5.Figure2,
+    "du2019-table5.1": du2019_table5_1,
+    "du2019-fig6.3": du2019_fig6_3,
+    "du2019-fig6.4": du2019_fig6_4,
     "ling2023-fig1": ling2023_fig1,
     "gao2022-fig1": gao2022_fig1,
     "neural-ode-convergence": neural_ode_convergence,

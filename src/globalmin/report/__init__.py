@@ -7,6 +7,7 @@ from .page import write_index as write_index
 from .page import write_report as write_report
 from .panels import Line as Line
 from .panels import Panel as Panel
+from .panels import Picture as Picture
 from .panels import print_claims as print_claims
 from .panels import print_spectrum as print_spectrum
 from .panels import write_figure_page as write_figure_page

@@ -43,7 +43,15 @@ class Panel:
     )
 
 
-def draw_panels(panels: Sequence[Panel], columns: int = 3) -> "Figure":
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """One panel that is a grey-scale image, such as a filter: dark is small, light is large."""
+
+    title: str
+    pixels: np.ndarray
+
+
+def draw_panels(panels: Sequence[Panel | Picture], columns: int = 3) -> "Figure":
     """All panels in one figure, `columns` in a row; a legend in the first, and in those whose lines are others."""
     from matplotlib.figure import Figure
 
@@ -52,7 +60,13 @@ def draw_panels(panels: Sequence[Panel], columns: int = 3) -> "Figure":
     with figures.style():
         figure = Figure(figsize=(3.1 * columns, 2.5 * rows), layout="constrained")
         axes = np.atleast_1d(np.asarray(figure.subplots(rows, columns))).ravel()
+        first = next((panel for panel in panels if isinstance(panel, Panel)), None)
         for ax, panel in zip(axes, panels, strict=False):
+            ax.set_title(panel.title)
+            if isinstance(panel, Picture):
+                ax.imshow(panel.pixels, cmap="gray", interpolation="nearest")
+                ax.set_axis_off()
+                continue
             if panel.contours is not None:
                 ax.contour(*panel.contours, levels=24, colors=figures.GREY, linewidths=0.4, linestyles="solid")
             for k, line in enumerate(panel.lines):
@@ -62,7 +76,6 @@ def draw_panels(panels: Sequence[Panel], columns: int = 3) -> "Figure":
                     marker=MARKS[k % len(MARKS)] if panel.marks or few else "", linestyle="" if few else "-",
                     markersize=6 if few else None, markevery=max(1, len(line.epochs) // 8),
                 )  # fmt: skip
-            ax.set_title(panel.title)
             ax.set_xlabel(panel.x_label)
             ax.set_ylabel(panel.y_label)
             if panel.log:
@@ -70,7 +83,7 @@ def draw_panels(panels: Sequence[Panel], columns: int = 3) -> "Figure":
             if panel.log_x:
                 _powers_of_two(ax, panel)
             labels = [line.label for line in panel.lines]
-            if panel is panels[0] or labels != [line.label for line in panels[0].lines]:
+            if first is None or panel is first or labels != [line.label for line in first.lines]:
                 ax.legend()
         for ax in axes[len(panels) :]:
             ax.set_visible(False)
@@ -102,6 +115,11 @@ def print_claims(found: Mapping[str, Any], console: Any = None) -> None:
         verdict = Text("PASS", "bold green") if claim["passed"] else Text("FAIL", "bold red")
         table.add_row(Text(claim["text"]), Text(claim["measured"]), Text(claim["asked"]), verdict)
     console = Console() if console is None else console
+    if "table" in found:
+        measured = Table(*found["table"]["columns"])
+        for row in found["table"]["rows"]:
+            measured.add_row(*(Text(str(cell)) for cell in row))
+        console.print(measured)
     console.print(table)
     for sentence in found.get("advice", ()):
         console.print(Text(f"- {sentence}"), soft_wrap=True)
@@ -123,7 +141,7 @@ def print_spectrum(spectra: Mapping[str, Mapping[str, float]], title: str, conso
 
 
 def write_figure_page(
-    folder: str | Path, found: Mapping[str, Any], panels: Sequence[Panel], runs: Sequence[Any]
+    folder: str | Path, found: Mapping[str, Any], panels: Sequence[Panel | Picture], runs: Sequence[Any]
 ) -> Path:
     """Save the panels as SVG and PDF, the claims as claims.json, and one page over them that links every run's report.
 

@@ -52,6 +52,8 @@ class ConvFilterConfig(AbstractObjectiveConfig):
     """data: rows are square images, or rows. Default: image where the number of columns is a square."""
     n: pydantic.PositiveInt | None = None
     """data: how many inputs, an equal number of each class. Default: the set's own number, at most 2000."""
+    normalize: Literal["unit", "none"] | None = None
+    """data: length of an input before it is cut. Default: 1 for a named set; a file's rows as they are."""
     teacher: Literal["random", "gabor", "first"] | tuple[float, ...] = "random"
     """w*: entries N(0, 1), a Gabor filter, the first axis, or the numbers themselves."""
     start: tuple[float, ...] | None = None
@@ -117,7 +119,8 @@ class ConvFilterConfig(AbstractObjectiveConfig):
                     z = np.asarray(stored["X"], np.float64)[: self.n or 2000]
                     return z
         classes = tuple(range(10)) if self.data in TEN_CLASSES else None
-        loaded = datasets.load(self.data, n=self.n, classes=classes, normalize="none", seed=self.seed)
+        normalize = self.normalize or ("none" if path.suffix in datasets.SUFFIXES else "unit")
+        loaded = datasets.load(self.data, n=self.n, classes=classes, normalize=normalize, seed=self.seed)
         x = np.asarray(loaded.x, np.float64)[: self.n or 2000]
         size, side = self.patch_size or 4, math.isqrt(x.shape[1])
         layout = self.layout or ("image" if side * side == x.shape[1] else "row")

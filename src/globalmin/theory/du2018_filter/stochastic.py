@@ -6,6 +6,7 @@ leaving by δ; Markov's inequality on ‖w_T − w*‖², not on a difference th
 proportional to δ. The printed proof bounds a quantity that grows exponentially in T by a linear one.
 """
 
+import dataclasses
 import math
 from typing import ClassVar
 
@@ -71,6 +72,25 @@ class StochasticDescent(AbstractEstimated):
             ),
             Hypothesis.at_least("T ≥ ln(2r₀²/(δε²‖w*‖²))/(2ηγ₁)", self.steps, steps),
         )
+
+    def planned(self) -> "StochasticDescent | None":
+        """The same theorem with a step size and a number of steps under which it holds, whatever its own; `None` if none do.
+
+        η is the largest of (4/5)^j times its first bound, T the least for it.
+        """
+        gamma = self.start.margin
+        r_0 = self.start.distance * self.norm
+        if not gamma > 0 or not math.isfinite(self.gradient_bound) or not r_0 < self.norm * math.sin(self.angle_1):
+            return None
+        eta = min(self.largest_step, 1 / (2 * gamma))
+        target = self.delta * self.accuracy**2 * self.norm**2
+        for _ in range(100):
+            steps = math.ceil(math.log(max(2 * r_0**2 / target, 1.0)) / (2 * eta * gamma)) + 1
+            found = dataclasses.replace(self, start=dataclasses.replace(self.start, step_size=eta), steps=steps)
+            if found.verdict is Verdict.HOLDS:
+                return found
+            eta *= 0.8
+        return None
 
     def promises(self) -> tuple[Promise, ...]:
         """The distance at step T."""
