@@ -76,7 +76,7 @@ def slope(text: str, widths: list[int], values: list[float], expected: float, wi
 
 def below(text: str, value: float, bound: float) -> Claim:
     """The largest value is strictly below a bound."""
-    return Claim(text, f"largest {value:.6g}", f"< {bound:g}", value < bound)
+    return Claim(text, f"largest {value:.6g}", f"< {bound:g}", bool(value < bound))
 
 
 def inside(text: str, values: list[float], low: float, high: float) -> Claim:
