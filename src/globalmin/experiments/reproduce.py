@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from .. import report
 from . import (
+    du2019_ch3,
     du2019_fig2_1,
     du2019_fig4_1,
     du2019_fig4_2,
@@ -33,6 +34,7 @@ Bar = Callable[[str, int], AbstractContextManager[Progress]]
 
 FIGURES: dict[str, Any] = {
     "du2019-fig2.1": du2019_fig2_1,
+    "du2019-ch3": du2019_ch3,
     "du2019-fig4.1": du2019_fig4_1,
     "du2019-fig4.2": du2019_fig4_2,
     "du2019-fig7.2": du2019_fig7_2,

@@ -152,7 +152,7 @@ class AbstractDeepSystem(AbstractSystem):
     paper: ClassVar[str] = "Du, Lee, Li, Wang, Zhai, ICML 2019; Du, thesis CMU-ML-19-102, chapter 3"
     kernel_name: ClassVar[str] = "k_h"
     limit_of: ClassVar[str] = "lambda_min_top"
-    figures: ClassVar[tuple[str, ...]] = ()
+    figures: ClassVar[tuple[str, ...]] = ("du2019-ch3",)
     row_norm: ClassVar[str] = "unit"
 
     depth: eqx.AbstractVar[int]
@@ -240,24 +240,13 @@ class AbstractDeepSystem(AbstractSystem):
         return [full_block(iterate, bound.lipschitz), features], full_curvature(iterate, bound.lipschitz, source), ""
 
     def watch(self, iterate: DeepIterate, start: DeepIterate) -> dict[str, float]:  # pyright: ignore
-        """λ_min and drift of G^(H), movement of every weight over √m, sizes and movement of the states, gradients by block.
-
-        Gradients are ‖∂L/∂W^(h)‖_F/(√n‖r‖) = (rᵀG^(h)r)^{1/2}/(√n‖r‖), the residual layer's times H: what the source's 1/H is
-        about.
-        """
+        """λ_min and drift of G^(H), movement of every weight over √m, sizes and movement of the states, gradients by block."""
         model, first = iterate.model, start.model
-        root, n = math.sqrt(model.width), len(iterate.x)
+        root = math.sqrt(model.width)
         moved = [jnp.linalg.norm(model.first - first.first), *jnp.linalg.norm(model.hidden - first.hidden, axis=(1, 2))]
         movement = {f"movement_layer_{h}": float(d) / root for h, d in enumerate(moved, start=1)}
         movement["movement_readout"] = float(jnp.linalg.norm(model.readout - first.readout)) / root
-        sizes, r = np.linalg.norm(iterate.states, axis=2), iterate.residual
-        scale = n * max(float(r @ r), np.finfo(float).tiny)
-        grams = iterate.block_grams
-        gradients = {
-            "gradient_layer_1": grams["layer 1"],
-            "gradient_top_times_depth": iterate.top * model.depth**2,
-            "gradient_readout": grams["readout"],
-        }
+        sizes = np.linalg.norm(iterate.states, axis=2)
         return {
             "lambda_min_top": iterate.top_lambda_min.value,
             "lambda_min_top_error": iterate.top_lambda_min.error,
@@ -268,8 +257,19 @@ class AbstractDeepSystem(AbstractSystem):
             "state_min": float(sizes.min()),
             "state_max": float(sizes.max()),
             "state_drift": float(np.linalg.norm(iterate.states - start.states, axis=2).max()),
-            **{name: math.sqrt(max(float(r @ g @ r), 0.0) / scale) for name, g in gradients.items()},
+            **self.gradients(iterate),
         }
+
+    def gradients(self, iterate: DeepIterate) -> dict[str, float]:
+        """‖∂L/∂W^(1)‖, H‖∂L/∂W^(H)‖ and ‖∂L/∂a‖ over √n‖r‖: each squared is rᵀG^(h)r over n‖r‖²."""
+        r, depth = iterate.residual, iterate.model.depth
+        grams = {
+            "gradient_layer_1": iterate.layer_gram(1),
+            "gradient_top_times_depth": iterate.top * depth**2,
+            "gradient_readout": iterate.block_grams["readout"],
+        }
+        scale = len(r) * max(float(r @ r), np.finfo(float).tiny)
+        return {name: math.sqrt(max(float(r @ g @ r), 0.0) / scale) for name, g in grams.items()}
 
     @property
     def panels(self) -> tuple[MonitorPanel, ...]:
