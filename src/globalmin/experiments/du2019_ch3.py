@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .. import activations, systems, train
+from .. import activations, systems
 from ..report import Line, Panel
 from .claims import Claim, slope
 from .config import RunConfig
@@ -124,13 +124,15 @@ def _laws(x, y, depths: list[int]) -> dict[str, dict[str, Any]]:
         for depth in layers:
             system = systems.build(name, depth=depth)
             # One narrow network for the numbers that the constants are made of; its width does not enter them.
-            prepared = train.prepare(system, x, y, width=8, epochs=1, key=jax.random.key(0))
-            condition = next(h for h in prepared.theorems[0].hypotheses if h.name.startswith("m ≥"))
-            assert prepared.limit is not None
+            start = system.iterate(system.init(x.shape[1], 8, key=jax.random.key(0)), x, y)
+            limit = system.limit(x)
+            assert limit is not None
+            question = systems.Question(start, limit, 8, 1.0, 0.1, float(jnp.abs(y).max()), None)
+            condition = next(h for h in system.theorems(question)[0].hypotheses() if h.name.startswith("m ≥"))
             assert condition.rhs is not None
-            lambdas.append(prepared.limit.lambda_min.value)
-            # At the same residual for all: the conditions are proportional to its square.
-            widths.append(condition.rhs * len(y) / prepared.start.rho.value**2)
+            lambdas.append(limit.lambda_min.value)
+            # At the residual √n for all: the conditions are proportional to its square.
+            widths.append(condition.rhs * len(y) / start.rho.value**2)
         found[name] = {"depths": layers, "lambda": lambdas, "width": widths}
     return found
 

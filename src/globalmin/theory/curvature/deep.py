@@ -22,6 +22,10 @@ import numpy as np
 from jaxtyping import Float
 
 
+USELESS = 1e100
+"""A bound beyond this serves no certificate, and its square would overflow: it counts as none."""
+
+
 class DeepCurvature(eqx.Module):
     """The numbers of the bound, measured at the iterate, each from above; arrays run over the layers 1 ... H."""
 
@@ -49,7 +53,7 @@ class DeepCurvature(eqx.Module):
         """Λ(R) of the whole Jacobian; infinite where the numbers overflow."""
         with np.errstate(over="ignore", invalid="ignore"):
             found = self.blocks(radius)
-        if not np.isfinite(found).all():
+        if not (found < USELESS).all():  # NaN included
             return math.inf
         return float(np.linalg.norm(found, 2)) * (1 + 1e-12)  # the rounding of a small SVD
 
@@ -57,7 +61,8 @@ class DeepCurvature(eqx.Module):
         """Λ_*(R) of the read-out's block, whose rows are the x_i^(H)."""
         with np.errstate(over="ignore", invalid="ignore"):
             forward = _Forward(self, radius)
-            return float(np.linalg.norm(forward.q[-1] * forward.input_norm))
+            found = float(np.linalg.norm(forward.q[-1] * forward.input_norm))
+        return found if found < USELESS else math.inf
 
     def blocks(self, radius: float) -> Float[np.ndarray, "blocks blocks"]:
         """The bounds on the second derivative by blocks, in the order W^(1), ..., W^(H), a."""
