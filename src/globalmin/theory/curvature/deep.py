@@ -21,7 +21,6 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Float
 
-
 USELESS = 1e100
 """A bound beyond this serves no certificate, and its square would overflow: it counts as none."""
 
