@@ -13,6 +13,7 @@ the one of `attack_reference.py`, which shares no code with the library. Ctrl-C 
 import argparse
 import collections
 import dataclasses
+import functools
 import json
 import math
 import sys
@@ -31,10 +32,11 @@ from globalmin.theory import Kantorovich, Verdict, certify
 
 SMOOTH = ("tanh", "softplus", "sigmoid", "erf", "gelu", "silu", "sin", "elu")
 SHAPES = ((1, 1, 1), (1, 3, 2), (2, 2, 6), (3, 4, 20), (4, 6, 40))  # n, d, m
+POOL = 12
 RUNS = 3  # compiled together: one for each form
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Row:
     """A system to attack: `options` are drawn from, `constants` are what its reference needs beside the weights."""
 
@@ -95,11 +97,27 @@ class Problem:
         return f"{options}, n, d = {self.x.shape}, m = {_width(self.model)}"
 
 
+@functools.cache
+def combinations(row: Row) -> list[tuple[tuple[int, int, int], str, dict[str, Any]]]:
+    """The shapes, activations and options to draw from: each is compiled once, so there are at most `POOL`."""
+    g = np.random.default_rng(0)
+    # Every activation and every shape at least once: whole rounds through both, options at random.
+    count = min(POOL, len(row.shapes) * len(row.activations) * len(row.options))
+    return [
+        (
+            row.shapes[k % len(row.shapes)],
+            row.activations[k % len(row.activations)],
+            row.options[g.integers(len(row.options))],
+        )
+        for k in range(count)
+    ]
+
+
 def draw(row: Row, g: np.random.Generator) -> Problem:
     """A network with scaled weights and rows, some of them nearly equal."""
-    n, d, m = row.shapes[g.integers(len(row.shapes))]
-    activation = str(g.choice(row.activations))
-    options = dict(row.options[g.integers(len(row.options))])
+    pool = combinations(row)
+    (n, d, m), activation, drawn = pool[g.integers(len(pool))]
+    options = dict(drawn)
     if row.system != "gated":
         options["activation"] = activation
     system = systems.build(row.system, **options)
@@ -264,7 +282,7 @@ def compare(got: Kantorovich, record: reference.Record, eta: float) -> tuple[str
     assert got.sigma_star is not None
     assert got.rate is not None
     rate, c = (got.rate**eta, 1.0) if got.flow else (got.rate, got.c or 1.0)
-    margins = dict.fromkeys(("loss", "path", "radius", "sigma"), 0.0)
+    margins: dict[str, float] = dict.fromkeys(("loss", "path", "radius", "sigma"), 0.0)
     rounding = gone = 0.0
     for k, (rho, length, distance, sigma, top, floor, left, size) in enumerate(zip(*record, strict=True)):
         if not rho > 100 * floor:
@@ -350,7 +368,7 @@ def main() -> int:
         for done, k in enumerate(range(arguments.first, arguments.first + arguments.problems), start=1):
             row, outcome, where = one(arguments.seed, k)
             tally.add(row.network or row.system, outcome, where)
-            if done % 100 == 0:
+            if done % 50 == 0:
                 certified = sum(c["certified"] for c in tally.counts.values())
                 print(f"{done} problems, {certified} certified, {len(tally.violations)} violations, "
                       f"{time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)  # fmt: skip

@@ -1,4 +1,4 @@
-"""What `attack_descent.py` holds the certificates against: every network written out once more, and descent by its dense Jacobian.
+"""What `attack_descent.py` compares with: every network written out once more, and descent by its dense Jacobian.
 
 No code is shared with the library: networks in a few lines of JAX, Jacobians by automatic differentiation, singular values by
 an SVD of the Jacobian (so that small ones are not squared away), equilibria by Newton's method. Only the patterns of gated

@@ -25,6 +25,7 @@ Both proofs are in docs/theory/kantorovich.md.
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
@@ -314,6 +315,7 @@ def certify(
             reason=missing or "no proven bound on the change of the Jacobian", loss_0=loss, width=width, epoch=epoch,
         )  # fmt: skip
 
+    blocks, curvature = _remembering(blocks, curvature)
     task = _Task(rho, tuple(_tabulated(block) for block in blocks), curvature, comparison)
     largest = None if flow else _largest_step(task)
     eta = step_size if step_size is not None else largest
@@ -400,6 +402,19 @@ class _Task:
     def needs_curvature(self, eta: float | None) -> bool:
         """The whole Jacobian's constants: for a finite step, and for the Taylor formula about another point."""
         return eta is not None or self.comparison is not None
+
+
+def _remembering(blocks: Sequence[Block], curvature: Curvature | None) -> tuple[list[Block], Curvature | None]:
+    """The same with their Lipschitz constants kept by radius: one radius is asked about many times, by several of them."""
+    kept: dict[Callable[[float], float], Callable[[float], float]] = {}
+
+    def once(constant: Callable[[float], float]) -> Callable[[float], float]:
+        return kept.setdefault(constant, functools.cache(constant))
+
+    found = [b if b.lipschitz is None else dataclasses.replace(b, lipschitz=once(b.lipschitz)) for b in blocks]
+    if curvature is not None:
+        curvature = dataclasses.replace(curvature, lipschitz=once(curvature.lipschitz))
+    return found, curvature
 
 
 def _best(task: _Task, eta: float | None, *, pessimistic: bool) -> _Attempt:

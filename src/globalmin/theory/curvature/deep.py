@@ -15,9 +15,9 @@ On the ball every number is the measured one plus a drift, found layer by layer:
 g, δ and g ∘ σ″. The derivation is in docs/theory/deep-curvature.md.
 """
 
+import dataclasses
 import math
 
-import equinox as eqx
 import numpy as np
 from jaxtyping import Float
 
@@ -25,7 +25,8 @@ USELESS = 1e100
 """A bound beyond this serves no certificate, and its square would overflow: it counts as none."""
 
 
-class DeepCurvature(eqx.Module):
+@dataclasses.dataclass(frozen=True)
+class DeepCurvature:
     """The numbers of the bound, measured at the iterate, each from above; arrays run over the layers 1 ... H."""
 
     slope: float  # sup|σ′|

@@ -12,14 +12,14 @@ Resolvents. For 0 ≤ φ′ ≤ 1 and μ = λ_max((W + Wᵀ)/2) < 1, every diago
 D^{-1}z − Wz = s, ‖z‖²(1 − μ) ≤ ‖z‖‖s‖. Without that, sup|φ′|‖W‖ < 1 and the Neumann series serve.
 """
 
+import dataclasses
 import math
-
-import equinox as eqx
 
 from .two_layer import block_norm
 
 
-class Resolvents(eqx.Module):
+@dataclasses.dataclass(frozen=True)
+class Resolvents:
     """Norms measured at the iterate, sample by sample, from above: the refined mode. Without them the global bounds serve."""
 
     N: float  # max ‖(I − W D_i)^{-1}‖
@@ -31,7 +31,8 @@ class Resolvents(eqx.Module):
     row_adjoint_w: float  # largest row norm of the (I − Wᵀ D_i)^{-1} Wᵀ
 
 
-class EquilibriumCurvature(eqx.Module):
+@dataclasses.dataclass(frozen=True)
+class EquilibriumCurvature:
     """The numbers of the bound, measured at the iterate, each from above. `resolvents=None` is the cheap mode."""
 
     slope: float  # sup|φ′|

@@ -30,15 +30,16 @@ above; or k′ ≤ sup|σ″| N′(‖u‖ + R) outright. In the same way
 dr = (I − DgAᵀ)^{-1}(w ∘ σ″ ∘ dp) + Sᵀ(du + g dAᵀr), at most N′²k′τ′ + T′(1 + g²r′²)^{1/2} per unit, and r = D w entrywise.
 """
 
+import dataclasses
 import math
 
-import equinox as eqx
 import numpy as np
 
 from .equilibrium import resolvent_bounds
 
 
-class ImplicitCurvature(eqx.Module):
+@dataclasses.dataclass(frozen=True)
+class ImplicitCurvature:
     """The numbers of the bound, measured at the iterate, each from above. Norms of A are those of gA."""
 
     slope: float  # sup|σ′|

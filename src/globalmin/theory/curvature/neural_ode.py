@@ -17,10 +17,10 @@ v″ and b″_k bounds of |v ∘ φ″(h_L)| and |b_k ∘ φ″(h_k)|, entrywise
 ∂f/∂v, and asks for no second derivative.
 """
 
+import dataclasses
 import math
 from typing import NamedTuple
 
-import equinox as eqx
 import numpy as np
 
 from .two_layer import block_norm
@@ -35,7 +35,8 @@ class _States(NamedTuple):
     d: list[float]
 
 
-class NeuralODECurvature(eqx.Module):
+@dataclasses.dataclass(frozen=True)
+class NeuralODECurvature:
     """The numbers of the bound, measured at the iterate, each from above; sequences run over the layers k = 0, 1, ...
 
     `growth`, if given, is max_i ‖I + Δt ŵ W D_k,i‖; otherwise 1 + Δt ŵ sup|φ′|‖W‖ serves. `bend` and `third` may be

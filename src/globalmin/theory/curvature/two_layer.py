@@ -6,12 +6,12 @@ each neuron has norm at most sup|φ″| sup_v Σ_i |c_i| (x_i·v)², then Cauchy
 product theorem. With the read-out trained, the mixed derivative adds m^{-1/2} sup|φ′| ‖X‖ off the diagonal.
 """
 
+import dataclasses
 import math
 
-import equinox as eqx
 
-
-class TwoLayerCurvature(eqx.Module):
+@dataclasses.dataclass(frozen=True)
+class TwoLayerCurvature:
     """The numbers of the bound. `lipschitz(R)` is Λ on the ball of radius R; with a fixed read-out it is global."""
 
     slope: float  # sup|φ′|

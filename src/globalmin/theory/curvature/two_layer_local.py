@@ -15,7 +15,8 @@ Q′ = (υ + αQ + κQ²)/(1 − δ(l)), Q(0) = 0, and δ(l) = l (α + κQ(l)): 
 whole network has l. It bounds the path of descent and of flow, not every point of a ball.
 """
 
-import equinox as eqx
+import dataclasses
+
 import numpy as np
 import scipy.linalg
 from jaxtyping import Float
@@ -25,7 +26,8 @@ from ..._core import Estimate, linalg, numerics
 NODES = 400  # of the table of δ; between them δ is convex, so that the chord is above it
 
 
-class LocalDrift(eqx.Module):
+@dataclasses.dataclass(frozen=True)
+class LocalDrift:
     """δ(l) as a table; `drift(l)` is σ₀δ(l), infinite where 1 − δ has reached 0."""
 
     sigma: float
