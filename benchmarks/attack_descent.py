@@ -101,12 +101,12 @@ class Problem:
 def combinations(row: Row) -> list[tuple[tuple[int, int, int], str, dict[str, Any]]]:
     """The shapes, activations and options to draw from: each is compiled once, so there are at most `POOL`."""
     g = np.random.default_rng(0)
-    # Every activation and every shape at least once: whole rounds through both, options at random.
+    # Rounds through the shapes, the activations shifted by one at each.
     count = min(POOL, len(row.shapes) * len(row.activations) * len(row.options))
     return [
         (
             row.shapes[k % len(row.shapes)],
-            row.activations[k % len(row.activations)],
+            row.activations[(k + k // len(row.shapes)) % len(row.activations)],
             row.options[g.integers(len(row.options))],
         )
         for k in range(count)
@@ -187,7 +187,9 @@ def certificates(problem: Problem, iterate, blocks, curvature) -> list[tuple[str
                 step = share * got.step_size
                 got = certify(iterate.rho, some, bend, step_size=step, comparison=comparison)
                 if got.verdict is not Verdict.HOLDS:
-                    raise AssertionError(f"{form}: it holds at {step / share:.6g} and not at {share:.3g} of that step size")
+                    raise AssertionError(
+                        f"{form}: it holds at {step / share:.6g} and not at {share:.3g} of that step size"
+                    )
             found.append((form, got))
     return found
 
@@ -241,7 +243,9 @@ def _run(problem, y, flow, group, outcome, chunks):
             problem.network, problem.activation, flow, p, many[0], fixed, c, x, jnp.asarray(y), many[1], etas
         )
         records.append(record)
-    joined = reference.Record(*(np.concatenate([np.asarray(a) for a in part], axis=1) for part in zip(*records, strict=True)))
+    joined = reference.Record(
+        *(np.concatenate([np.asarray(a) for a in part], axis=1) for part in zip(*records, strict=True))
+    )
     for i, (form, got) in enumerate(group):
         one = reference.Record(*(part[i] for part in joined))
         wrong, margins = compare(got, one, float(etas[i]))
@@ -377,7 +381,9 @@ def main() -> int:
     print(tally.table())
     if arguments.json:
         with open(arguments.json, "w") as file:
-            json.dump({"counts": tally.counts, "margins": tally.margins, "violations": tally.violations}, file, indent=1)
+            json.dump(
+                {"counts": tally.counts, "margins": tally.margins, "violations": tally.violations}, file, indent=1
+            )
     return 1 if tally.violations else 0
 
 
