@@ -113,10 +113,10 @@ def combinations(row: Row) -> list[tuple[tuple[int, int, int], str, dict[str, An
     ]
 
 
-def draw(row: Row, g: np.random.Generator) -> Problem:
+def draw(row: Row, g: np.random.Generator, combination: int | None = None) -> Problem:
     """A network with scaled weights and rows, some of them nearly equal."""
     pool = combinations(row)
-    (n, d, m), activation, drawn = pool[g.integers(len(pool))]
+    (n, d, m), activation, drawn = pool[g.integers(len(pool)) if combination is None else combination]
     options = dict(drawn)
     if row.system != "gated":
         options["activation"] = activation
