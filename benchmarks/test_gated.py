@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from globalmin import gram
-from globalmin.models import Gated, factored
+from globalmin.models import ChainGates, Gated, factored
 
 SLACK = 0.7
 ROUNDS = 7
@@ -139,6 +139,7 @@ def test_factored_gates(benchmark):
     model = Gated.init(d, m, depth, key=jax.random.key(1))
     rank = round(m**0.5 / 2)
     exact = np.asarray(model.masks(x))
+    assert isinstance(model.gates, ChainGates)
     reference = np.asarray(model.outputs(x))
     for kind in ("svd", "nmf"):
         other = eqx.tree_at(lambda m: m.gates, model, factored(model.gates, rank, kind))

@@ -23,7 +23,7 @@ def model_of(parts, final=True):
     """The library's network with these weights."""
     _, _, c, psi, w, b = parts
     kind = ChainGates if psi.shape[2] == len(c) else InputGates
-    return Gated(jnp.asarray(c), jnp.asarray(w), jnp.asarray(b), kind(jnp.asarray(psi)), final)
+    return Gated(jnp.asarray(c), jnp.asarray(w), jnp.asarray(b), gates=kind(jnp.asarray(psi)), final=final)
 
 
 def numbers_of(model):

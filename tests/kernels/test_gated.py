@@ -25,8 +25,8 @@ def test_c_infinity_in_extended_precision():
     """The recursion in extended precision, from the parallel to the antiparallel."""
     for angle in (1e-9, 1e-4, 0.3, 1.5, 3.0, math.pi):
         t, product = np.longdouble(angle), np.longdouble(1)
-        first = None
-        for _ in range(4):
+        first = np.longdouble(1)
+        for k in range(4):
             # sin t − t cos t without cancellation below 0.1: its series.
             small = sum(
                 (-1) ** k * (2 * k) * t ** (2 * k + 1) / np.longdouble(math.factorial(2 * k + 1)) for k in range(1, 9)
@@ -34,7 +34,7 @@ def test_c_infinity_in_extended_precision():
             g = -small if t < 0.1 else np.sin(t) - t * np.cos(t)
             g = abs(g)
             tau = 2 * np.sin(t / 2) ** 2 - g / np.longdouble(np.pi)
-            first = 1 - tau if first is None else first
+            first = 1 - tau if k == 0 else first
             t = 2 * np.arcsin(np.sqrt(tau / 2))
             product *= 1 - t / np.longdouble(np.pi)
         # A few eps for each of four layers.

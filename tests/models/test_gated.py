@@ -69,7 +69,7 @@ def test_gradient_and_kernel_against_autodiff(getkey, kind, depth):
     if kind == "relu":
         model = model.rectified()
     elif kind == "no last gate":
-        model = Gated(model.first, model.layers, model.readout, model.gates, final=False)
+        model = Gated(model.first, model.layers, model.readout, gates=model.gates, final=False)
 
     def dense(layers):
         """The forward pass written out, patterns as constants."""
@@ -170,7 +170,7 @@ def test_bad_input_is_one_line(getkey):
         ({"gates": "chains"}, "gates: one of chain, inputs, low-rank expected, 'chains' came"),
     ):
         with pytest.raises(ValueError, match=message):
-            Gated.init(3, 4, **({"depth": 2} | changes), key=getkey())
+            Gated.init(3, 4, **({"depth": 2} | changes), key=getkey())  # pyright: ignore[reportArgumentType]
     model = Gated.init(2, 6, 3, key=getkey())
     assert isinstance(model.gates, ChainGates)
     dead = eqx.tree_at(lambda m: m.gates.matrices, model, model.gates.matrices.at[1].set(-1.0))

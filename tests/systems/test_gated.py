@@ -76,7 +76,7 @@ def test_watch_measures_what_it_says(case):
 def test_certificate_of_the_check_values():
     """n = 20, d = 100, m = 1000, L = 2, at the start: it holds, with the stated numbers."""
     parts = build(1, 20, 100, 1, 1000, 2)
-    system = systems.build("gated", depth=2)
+    system = systems.GatedSystem(depth=2)
     model, x, y = model_of(parts), jnp.asarray(parts[0]), jnp.asarray(parts[1][:, 0])
     iterate = system.iterate(model, x, y)
     found, flow = system.kantorovich(iterate, 1.68517553601e-6, width=1000)
@@ -115,7 +115,7 @@ def test_a_run_is_certified_soon_and_keeps_its_promises():
 def test_relu_is_certified_only_where_no_pattern_can_change():
     """At labels so near that the ball is inside the frozen radius: it holds, and descent of the ReLU network obeys."""
     x, _ = problem(3, 3, 6)
-    system = systems.build("gated", depth=2, gates="relu")
+    system = systems.GatedSystem(depth=2, gates="relu")
     model = system.init(6, 40, key=jax.random.key(2))
     assert isinstance(model, Rectified)
     u = model.outputs(x)
@@ -170,6 +170,7 @@ def test_single_precision_keeps_the_patterns_it_trains_with():
     prepared = train.prepare(
         systems.build("gated", depth=3), x, y, width=20, epochs=3, key=jax.random.key(5), dtype=jnp.float32
     )
+    assert isinstance(prepared.start, systems.GatedIterate)
     np.testing.assert_array_equal(prepared.start.masks, prepared.state.solver.unpack())
 
 
@@ -184,7 +185,7 @@ def test_options_and_bad_input():
             systems.build("gated", **options)
     with pytest.raises(ValueError, match="limit kernel of gated, relu came"):
         systems.build("gated", gates="relu").kernel()
-    assert systems.build("gated", gates="low-rank").kernel().gates == "chain"
+    assert systems.GatedSystem(gates="low-rank").kernel().gates == "chain"
     x, y = problem(0, 40, 3)
     with pytest.raises(ValueError, match=r"layer \d of 4 has none for samples .*widen or take another seed"):
         train.prepare(systems.build("gated", depth=4), x, y, width=2, epochs=1, key=jax.random.key(0))

@@ -195,7 +195,7 @@ def test_where_it_holds_descent_obeys_every_promise(seed):
     _, net = network(seed, *sizes, inputs=seed == 1)
     draw = np.random.default_rng(seed)
     noise = draw.standard_normal(net.outputs.shape)
-    found, scale = None, 1.0
+    found, scale, y = None, 1.0, net.outputs
     while found is None or found.outcome is not Verdict.HOLDS:
         scale /= 4
         y = net.outputs + scale * noise
@@ -233,7 +233,7 @@ def test_hundreds_of_problems():
     held = 0
     for seed in range(300):
         draw = np.random.default_rng(seed)
-        n, d, dy, depth = draw.integers(1, 6), draw.integers(1, 5), draw.integers(1, 3), draw.integers(1, 5)
+        n, d, dy, depth = (int(draw.integers(1, most)) for most in (6, 5, 3, 5))
         _, net = network(seed, n, d, dy, int(draw.integers(4, 40)), depth, bool(seed % 2))
         y = net.outputs + 10 ** draw.uniform(-5, 0) * draw.standard_normal(net.outputs.shape)
         found, _ = certificate_of(net, y)
@@ -258,7 +258,7 @@ def test_the_sets_are_all_there():
         for places in itertools.combinations(range(1, 5), q):
             w = np.ones(3)
             for a, b in itertools.pairwise(places):
-                w *= [1.0 if b == a + 1 else np.linalg.norm(net.z(i, b - 1, a), 2) for i in range(3)]
+                w *= np.array([1.0 if b == a + 1 else np.linalg.norm(net.z(i, b - 1, a), 2) for i in range(3)])
             h, f = net.h[places[0] - 1], np.array(net.f[places[-1] + 1])[:, 0]
             b_s = math.sqrt(np.linalg.eigvalsh(np.outer(w, w) * (h @ h.T) * (f @ f.T))[-1])
             if q == 2:

@@ -157,7 +157,7 @@ def test_descent_where_it_holds(seed):
     for k in range(1, 40):
         here = here.descended(y, eta)
         assert promises["loss"].kept(k, ((here.outputs - y) ** 2).sum() / 2)
-        assert promises["tau"].kept(k, max(np.linalg.norm(a - b, 2) for a, b in zip(here.w, net.w, strict=True)))
+        assert promises["tau"].kept(k, max(float(np.linalg.norm(a - b, 2)) for a, b in zip(here.w, net.w, strict=True)))
         assert promises["lambda_min"].kept(k, np.linalg.eigvalsh(here.jacobian @ here.jacobian.T)[0])
     ball = me.on_the_ball(tau)
     draw = np.random.default_rng(seed)

@@ -179,7 +179,7 @@ class Gated(AbstractGated):
             normal(c_key, 2 / dimension, (width, dimension)),
             normal(w_key, 2 / width, (depth, width, width)),
             normal(b_key, 2 / outputs, (outputs, width)),
-            GATES[gates].init(depth, width, dimension, key=g_key, dtype=dtype, **gate_options),
+            gates=GATES[gates].init(depth, width, dimension, key=g_key, dtype=dtype, **gate_options),
         )
 
     def patterns(self, x: Float[Array, "n d"]) -> Patterns:
@@ -193,7 +193,7 @@ class Gated(AbstractGated):
         """
         found = self.patterns(x)
         if numerics.is_concrete(found.bits):
-            dead = ~np.asarray(found.bits).any(axis=-1)
+            dead = np.asarray(found.bits).max(axis=-1) == 0
             if dead.any():
                 layer = int(np.flatnonzero(dead.any(axis=1))[0])
                 rows = numerics.name_rows(np.flatnonzero(dead[layer]))
@@ -232,7 +232,7 @@ class Rectified(AbstractGated):
 
     def freeze(self) -> Gated:
         """The gated network with Ψ = W as it is now: the same outputs and tangent kernel on every input, fixed gates."""
-        return Gated(self.first, self.layers, self.readout, ChainGates(self.layers), self.final)
+        return Gated(self.first, self.layers, self.readout, gates=ChainGates(self.layers), final=self.final)
 
     def _rows(self, x, h, state) -> Array:
         return jnp.zeros(self.depth, bool).at[-1].set(not self.final)

@@ -73,7 +73,7 @@ def transform(
         before = at @ found
         layers.append(found.T)
         ranks.append(int(rank))
-        conditions.append(float(singular[0] / singular[rank - 1]) if rank else np.inf)
+        conditions.append(float(np.max(singular) / singular[rank - 1]) if rank else np.inf)  # pyright: ignore
         residuals.append(float(np.linalg.norm(before - target) / max(np.linalg.norm(target), 1e-300)))
         if k < model.depth - 1:
             kinks.append(np.mean(np.abs(before) <= KINK * np.sqrt(np.mean(before**2))))

@@ -164,7 +164,7 @@ def _signed_parts(psi: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
 
     left, right = [], []
     for sign, share in ((1, rank - rank // 2), (-1, rank // 2)):
-        solver = NMF(share, init="nndsvda", tol=1e-2, max_iter=200)
+        solver = NMF(n_components=share, init="nndsvda", tol=1e-2, max_iter=200)  # pyright: ignore[reportArgumentType]
         left.append(sign * solver.fit_transform(np.maximum(sign * psi, 0)))
         right.append(solver.components_)
     return np.hstack(left), np.vstack(right)

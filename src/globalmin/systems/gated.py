@@ -75,8 +75,13 @@ class GatedIterate(Iterate):
         """The largest ‖Z_{k,l}‖, at least 1."""
         return max([1.0, *(float(norms.max()) for norms in self.paths.values())])
 
-    @cached_property
+    @property
     def factor_error(self) -> float:
+        """Bound on the relative error of the tangent factors, from whatever source."""
+        return self._factor_error
+
+    @cached_property
+    def _factor_error(self) -> float:
         """Relative error of features and adjoints: each product m eps‖W‖_F, carried on by what lies between (first order).
 
         What lies between is bounded by ζ, that of the first layer with the layer above it by ζ‖W_1‖_F at most.
@@ -139,7 +144,7 @@ class GatedSystem(AbstractSystem):
         """The model on its data; `state`: the patterns of these inputs."""
         return GatedIterate(model, x, y, state)
 
-    def limit(self, x: Float[Array, "n d"]) -> Limit:
+    def limit(self, x: Float[Array, "n d"]) -> Limit | None:
         """Limit kernels; the ReLU network's gates are, at the start, chain gates with Ψ = W."""
         if self.gates == RELU:
             return dataclasses.replace(self, gates="chain").limit(x)
@@ -257,8 +262,10 @@ class GatedSystem(AbstractSystem):
         return found
 
 
-def _correlation(limit: Limit) -> Estimate:
+def _correlation(limit: Limit | None) -> Estimate:
     """The largest off-diagonal entry of the limit's correlation matrix, max c_L."""
+    if limit is None:  # nothing is known of it
+        return Estimate(0.0, np.inf)
     matrix = limit.matrices[limit.name]
     if len(matrix) == 1:
         return Estimate(0.0)
