@@ -55,7 +55,7 @@ def draw_panels(panels: Sequence[Panel | Picture], columns: int = 3) -> "Figure"
     """All panels in one figure, `columns` in a row; a legend in the first, and in those whose lines are others."""
     from matplotlib.figure import Figure
 
-    columns = min(columns, len(panels))
+    columns = 2 if len(panels) == 4 else min(columns, len(panels))  # four make a square, and pairs stand side by side
     rows = -(-len(panels) // columns)
     with figures.style():
         figure = Figure(figsize=(3.1 * columns, 2.5 * rows), layout="constrained")
