@@ -130,5 +130,5 @@ class Figure2:
             "angle": "φ", "output_gap": "‖a − a*‖", "total_gap": "|1ᵀ(a − a*)|", "loss_every_epoch": "prediction error",
         }  # fmt: skip
         lines = [Line(label, at, np.where(curves[name] > 1e-16, curves[name], np.nan)) for name, label in names.items()]
-        panels = [Panel("k = 20, p = 25: four quantities along a run", "value", lines, True)]
+        panels = [Panel("four quantities along a run", "value", lines, True)]
         return {"claims": claims, "settings": _settings(), "panels": panels, "runs": [found]}
