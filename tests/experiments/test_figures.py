@@ -21,8 +21,8 @@ TINY = {
     "du2019-fig7.3": ({"dimension": 3, "L": [1.0], "epochs": 300, "seeds": 1}, {}),
     "du2019-fig7.4": ({"dimension": 4, "L": [2.0], "epochs": 10_000, "seeds": 1}, {}),
     "du2019-ch3": (
-        {"per_class": 3, "width": 8, "widths": [6, 8], "epochs": 4, "depths": [2, 3], "seeds": 1, "laws": [2, 3, 4]},
-        {"LOOKS": 1},
+        {"per_class": 3, "width": 8, "widths": [7, 8], "epochs": 4, "depths": [2], "seeds": 1, "laws": [2, 3]},
+        {"LOOKS": 1, "DEEPEST_DENSE": 3},
     ),
     "ling2023-fig1": (
         {"widths": [10, 20], "epochs": 6, "data": {"sphere": {"n": 5, "dimension": 6}}},
