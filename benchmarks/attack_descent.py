@@ -18,6 +18,7 @@ import json
 import math
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import attack_reference as reference
@@ -339,6 +340,12 @@ class Tally:
             self.violations.append(f"{where}: {violation}")
             print(self.violations[-1], flush=True)
 
+    def write(self, path: str | None) -> None:
+        """Everything as JSON, if a file is named."""
+        if path is not None:
+            found = {"counts": self.counts, "margins": self.margins, "violations": self.violations}
+            Path(path).write_text(json.dumps(found, indent=1))
+
     def table(self) -> str:
         names = ("problems", "refused", "certified", "first", "local", "displacement", "first flow", "local flow",
                  "displacement flow", "compared", "violations")  # fmt: skip
@@ -373,17 +380,14 @@ def main() -> int:
             row, outcome, where = one(arguments.seed, k)
             tally.add(row.network or row.system, outcome, where)
             if done % 50 == 0:
+                tally.write(arguments.json)
                 certified = sum(c["certified"] for c in tally.counts.values())
                 print(f"{done} problems, {certified} certified, {len(tally.violations)} violations, "
                       f"{time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)  # fmt: skip
     except KeyboardInterrupt:
         print("interrupted")
     print(tally.table())
-    if arguments.json:
-        with open(arguments.json, "w") as file:
-            json.dump(
-                {"counts": tally.counts, "margins": tally.margins, "violations": tally.violations}, file, indent=1
-            )
+    tally.write(arguments.json)
     return 1 if tally.violations else 0
 
 
