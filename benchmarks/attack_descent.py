@@ -286,7 +286,7 @@ def compare(got: Kantorovich, record: reference.Record, eta: float) -> tuple[str
     assert got.radius is not None
     assert got.sigma_star is not None
     assert got.rate is not None
-    rate, c = (got.rate**eta, 1.0) if got.flow else (got.rate, got.c or 1.0)
+    rate, c = (math.exp(-eta * got.sigma_star**2), 1.0) if got.flow else (got.rate, got.c or 1.0)
     margins: dict[str, float] = dict.fromkeys(("loss", "path", "radius", "sigma"), 0.0)
     rounding = gone = 0.0
     for k, (rho, length, distance, sigma, top, floor, left, size) in enumerate(zip(*record, strict=True)):

@@ -1,5 +1,8 @@
 """Preparing a run: what a reference network takes off, and what a centred run is."""
 
+import dataclasses
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -46,3 +49,33 @@ def test_labels_of_zero_are_fitted_from_the_start(getkey):
     prepared = train.prepare(system, x, jnp.zeros(5), width=30, epochs=1, model=model, reference=model)
     assert prepared.start.loss < 1e-25
     assert all(found.outcome.value == "HOLDS" for found in prepared.kantorovich)
+
+
+@pytest.mark.parametrize("scale", [1.0, 100.0])
+def test_a_certified_flow_keeps_its_promises_epoch_by_epoch(scale):
+    """An epoch lasts 0.1/scale² here: a promise per unit of time, taken per epoch, would be broken by a flow that keeps it.
+
+    The flow of c·f on c·y in time t/c² is that of f; at c = 100 exp(−σ_*²) is 0 in floating point, and no envelope is.
+    """
+    system = systems.build("two-layer", activation="softplus")
+    g = np.random.default_rng(0)
+    x = g.standard_normal((4, 6))
+    x = jnp.asarray(x / np.linalg.norm(x, axis=1, keepdims=True))
+    model = system.init(6, 400, key=jax.random.key(0))
+    model = dataclasses.replace(model, readout=scale * model.readout)
+    outputs = system.iterate(model, x, jnp.zeros(4)).outputs
+    y = jnp.asarray(outputs + 0.05 * scale * g.standard_normal(4))
+    prepared = train.prepare(
+        system, x, y, width=400, epochs=30, model=model, method="flow", step_size=0.1 / scale**2, looks=5
+    )
+    log = train.Log()
+    for _ in train.run(prepared, log):
+        pass
+    assert log.certified is not None
+    assert log.certified.epoch == 0
+    found = train.conclude(prepared, log)
+    kept = {q["name"]: q for q in found["promises"]}
+    assert kept["certified loss"]["kept"]
+    assert kept["certified loss"]["compared"] > 5
+    expected = math.exp(-0.2 * (log.certified.sigma_star / scale) ** 2)
+    assert kept["certified loss"]["factor"] == pytest.approx(expected, rel=1e-12)

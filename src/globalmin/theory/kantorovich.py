@@ -171,11 +171,14 @@ class Kantorovich(AbstractCertificate):
         )
         return tuple(found)
 
-    def promises(self) -> tuple[Promise, ...]:
-        """Loss under its envelope, λ_min of the Gram above σ_*², a path no longer than proven; empty unless it holds."""
+    def promises(self, epoch: float = 1.0) -> tuple[Promise, ...]:
+        """Loss under its envelope, λ_min of the Gram above σ_*², a path no longer than proven; empty unless it holds.
+
+        `epoch`: for flow, the time that an epoch lasts. Not a power of `rate`, which underflows where σ_*² is large.
+        """
         if self.outcome is not Verdict.HOLDS or self.path is None or self.sigma_star is None:
             return ()
-        shrink = self.rate**2  # pyright: ignore[reportOptionalOperand]
+        shrink = math.exp(-2 * self.sigma_star**2 * epoch) if self.flow else self.rate**2  # pyright: ignore
         return (
             Promise("certified loss", "loss", "<=", self.loss_0, shrink, self.epoch),
             Promise("λ_min of the tangent kernel ≥ σ_*²", "lambda_min", ">=", self.sigma_star**2, start=self.epoch),

@@ -14,7 +14,7 @@ from .._core import UnsolvedError, linalg, numerics
 from ..models import AbstractModel
 from ..predict import FunctionSpace
 from ..systems import AbstractSystem, Iterate, Limit, Question
-from ..theory import Evaluated, Kantorovich, Verdict
+from ..theory import Evaluated, Kantorovich, Promise, Verdict
 from . import verify
 from .descent import DescentState, Records, descend, scalars, stable_step_size, start
 from .flow import integrate
@@ -165,6 +165,13 @@ def _in_epochs(evaluated: Evaluated, method: Method, step_size: float) -> Evalua
     return dataclasses.replace(evaluated, promises=promises)
 
 
+def _certified(p: Prepared, certificate: Kantorovich) -> tuple[Promise, ...]:
+    """What the certificate promises of a run, per epoch. How long a flow's path is between two epochs is not recorded."""
+    if p.method == "descent":
+        return certificate.promises()
+    return tuple(q for q in certificate.promises(p.step_size) if q.quantity != "path_since_start")
+
+
 def _step_size(system, first: Iterate, step_size: StepSize, method: Method, width: int) -> tuple[float, str]:
     top = first.lambda_max.value
     if isinstance(step_size, int | float) and not isinstance(step_size, bool):
@@ -233,7 +240,7 @@ def _trajectory(prepared: Prepared, log: Log) -> tuple[dict[str, np.ndarray], di
         looks["linearized_loss"] = losses
     looks |= loss_bounds(prepared.theorems, looks["epoch"])
     if log.certified is not None:
-        loss = next(q for q in log.certified.promises() if q.quantity == "loss")
+        loss = next(q for q in _certified(prepared, log.certified) if q.quantity == "loss")
         looks["kantorovich_bound"] = bound_at(loss, looks["epoch"])
     return looks, steps
 
@@ -247,7 +254,7 @@ def _conclude(prepared: Prepared, log: Log) -> dict[str, Any]:
     floor = verify.residual_floor(eps, theta, p.step_size, sigma, p.start.rho.error * eps / numerics.EPS)
     pairs = [(promise, t.source) for t in p.theorems for promise in t.promises]
     if log.certified is not None:
-        pairs += [(promise, log.certified.source) for promise in log.certified.promises()]
+        pairs += [(promise, log.certified.source) for promise in _certified(p, log.certified)]
     checks = [
         verify.lay_over(promise, source, *verify.series_of(promise.quantity, promise, looks, steps), floor)
         for promise, source in pairs
