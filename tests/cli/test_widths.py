@@ -25,7 +25,7 @@ def test_table_1_by_its_formulas():
     assert noy2021.table1(10, 3, 20, lambda_0=0.0)[0].width == math.inf
     for changes, message in (({"n": 0}, "n: an integer"), ({"eps": 2.0}, "eps: a number"), ({"delta": 0.0}, "delta")):
         with pytest.raises(ValueError, match=message):
-            noy2021.table1(**({"n": 10, "depth": 3, "inputs": 20, "lambda_0": 0.1} | changes))
+            noy2021.table1(**({"n": 10, "depth": 3, "inputs": 20, "lambda_0": 0.1} | changes))  # pyright: ignore
 
 
 def test_the_certificate_stands_beside_it(capsys):

@@ -15,7 +15,7 @@ def test_falls_is_students_test_of_the_slopes(drop, noise):
     values = np.exp(-drop * np.arange(3)[:, None] + draw.normal(size=6) + noise * draw.normal(size=(3, 6)))
     # Least squares at three equidistant points: half the difference of the ends.
     slopes = (np.log(values[2]) - np.log(values[0])) / 2
-    p = scipy.stats.ttest_1samp(slopes, 0, alternative="less").pvalue
+    p = scipy.stats.ttest_1samp(slopes, 0, alternative="less").pvalue  # pyright: ignore
     claim = falls("it falls", WIDTHS, values)
     assert claim.passed is bool(p < 0.05)
     assert f"{100 * slopes.mean():+.2f} ± {100 * scipy.stats.sem(slopes):.2f}% a doubling" in claim.measured

@@ -23,7 +23,7 @@ def test_the_gauss_newton_point_fits_and_is_as_near_as_the_pseudo_inverse_says(g
     system, model, x, y = problem(getkey, name)
     iterate = system.iterate(model, x, y)
     jacobian = np.asarray(gram.jacobian(model, x))
-    shortest = np.linalg.norm(np.linalg.pinv(jacobian) @ np.asarray(iterate.residual))
+    shortest = float(np.linalg.norm(np.linalg.pinv(jacobian) @ np.asarray(iterate.residual)))
     assert displacement(iterate) == pytest.approx(shortest, rel=1e-6)  # the solves of Z stop at 1e-9 relative
     found = fitted(system, iterate)
     assert found is not None

@@ -309,4 +309,4 @@ def test_the_digits_bring_their_shape(getkey):
     assert network.readout.shape == (64, 4)
     sphere = RunConfig(system="conv-resnet", data="sphere", n=4, width=4, epochs=2)
     with pytest.raises(ValueError, match="image_shape"):
-        running.certify(sphere)
+        running.certify_run(sphere)

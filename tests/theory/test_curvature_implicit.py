@@ -250,11 +250,11 @@ def test_every_entry_against_scalars():
         numbers = {name: float(10 ** draw.uniform(-1.5, 1.0)) for name in names}
         numbers |= {"slope01": True, "gamma": draw.uniform(0.05, 0.9), "width": int(draw.integers(2, 60))}
         numbers |= {"slope": 1.0, "a_norm": draw.uniform(0.1, 1.3), "mu": draw.uniform(-0.3, 0.6)}
-        bound, radius = ImplicitCurvature(**numbers), float(10 ** draw.uniform(-2, 0))
+        bound, radius = ImplicitCurvature(**numbers), float(10 ** draw.uniform(-2, 0))  # pyright: ignore
         if bound.mu + bound.scale * radius >= 0.95:
             continue
         want = by_hand(bound, radius, taken)
-        np.testing.assert_allclose(bound._blocks(radius), want, rtol=1e-9)
+        np.testing.assert_allclose(bound._blocks(radius), want, rtol=1e-9)  # pyright: ignore
         assert bound.lipschitz(radius) == pytest.approx(np.linalg.eigvalsh(want)[-1], rel=1e-9)
     sides = {
         ("T", 0),

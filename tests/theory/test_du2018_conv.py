@@ -41,7 +41,10 @@ def runs(rng, count, k, cosine, sign, largest, steps):
         for _ in range(steps):
             r = np.hypot(*v)
             phi = math.atan2(abs(v[1]), v[0])
-            angles.append(phi), aligned.append(a @ s), lengths.append(r), totals.append(a.sum())
+            angles.append(phi)
+            aligned.append(a @ s)
+            lengths.append(r)
+            totals.append(a.sum())
             gap = a - s
             losses.append(
                 (gap.sum() ** 2 + (math.pi - 1) * gap @ gap + 2 * (math.pi - g(phi)) * (a @ s)) / (4 * math.pi)
