@@ -1,5 +1,8 @@
 """Every test runs in float64, with strict dtype promotion, with warnings as errors and with checked shapes."""
 
+import gc
+from pathlib import Path
+
 from jaxtyping import install_import_hook
 
 with install_import_hook("globalmin", "beartype.beartype"):
@@ -10,6 +13,22 @@ import pytest
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+
+MAPS = Path("/proc/self/maps")
+MOST_MAPS = 20_000
+"""Linux grants a process 65,530 memory mappings, and every compiled program takes some; beyond them it is killed."""
+
+
+@pytest.fixture(autouse=True)
+def _few_compiled_programs(request):
+    """Forget what was compiled once there is a lot of it; looked at after every 20th test of a process."""
+    yield
+    config = request.config
+    config.tests_done = getattr(config, "tests_done", 0) + 1
+    if config.tests_done % 20 == 0 and MAPS.exists() and MAPS.read_bytes().count(b"\n") > MOST_MAPS:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture

@@ -174,7 +174,7 @@ def test_kernel_refuses_to_overwrite_and_foreign_options(points, tmp_path, capsy
 
 
 def test_unknown_figure_and_damaged_run(tmp_path, capsys):
-    assert main(["reproduce", "du2019-fig2.2", "--out", str(tmp_path / "f")]) == 2
+    assert main(["reproduce", "du2019-fig2-1", "--out", str(tmp_path / "f")]) == 2
     assert "did you mean du2019-fig2.1" in one_line(capsys)
     assert main(["report", str(tmp_path / "nothing")]) == 2
     one_line(capsys)
