@@ -62,7 +62,7 @@ def test_a_certified_flow_keeps_its_promises_epoch_by_epoch(scale):
     x = g.standard_normal((4, 6))
     x = jnp.asarray(x / np.linalg.norm(x, axis=1, keepdims=True))
     model = system.init(6, 400, key=jax.random.key(0))
-    model = dataclasses.replace(model, readout=scale * model.readout)
+    model = dataclasses.replace(model, readout=scale * model.readout)  # pyright: ignore[reportAttributeAccessIssue]
     outputs = system.iterate(model, x, jnp.zeros(4)).outputs
     y = jnp.asarray(outputs + 0.05 * scale * g.standard_normal(4))
     prepared = train.prepare(
