@@ -415,7 +415,7 @@ def test_a_refusing_disk_leaves_what_was_there(folder, monkeypatch, config, code
         raise OSError(code, os.strerror(code))
 
     with monkeypatch.context() as patch:
-        patch.setattr(runs.os, "fsync", refuse)
+        patch.setattr(os, "fsync", refuse)
         for write in (
             lambda: folder.write_trajectory(*constant(2)),
             lambda: folder.write_json("config.json", {"half": 1}),

@@ -1,3 +1,4 @@
+from .disk import read_arrays as read_arrays
 from .figures import draw as draw
 from .formats import number as number
 from .gradients import gradient_sentence as gradient_sentence
@@ -11,6 +12,8 @@ from .panels import Picture as Picture
 from .panels import print_claims as print_claims
 from .panels import print_spectrum as print_spectrum
 from .panels import write_figure_page as write_figure_page
+from .plain import from_json as from_json
+from .plain import to_json as to_json
 from .plan import print_plan as print_plan
 from .plan import write_plan as write_plan
 from .prediction import print_prediction as print_prediction
@@ -19,10 +22,7 @@ from .runs import Run as Run
 from .runs import RunFolder as RunFolder
 from .runs import check_free as check_free
 from .runs import environment as environment
-from .runs import from_json as from_json
 from .runs import open_run as open_run
-from .runs import read_arrays as read_arrays
-from .runs import to_json as to_json
 from .tables import certificate_parts as certificate_parts
 from .tables import certificate_text as certificate_text
 from .tables import print_certificate as print_certificate

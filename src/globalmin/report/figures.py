@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .disk import replace_file
 from .formats import number, power
-from .runs import replace_file
 
 if TYPE_CHECKING:
     import xarray
