@@ -1,6 +1,8 @@
 """Every command as a user types it: right input, wrong input, exit codes, JSON for machines."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -196,3 +198,13 @@ def test_unknown_command_exits_with_two(capsys):
         main(["certfy"])
     assert left.value.code == 2
     capsys.readouterr()
+
+
+@pytest.mark.parametrize("arguments", [["systems", "--errata", "--json"], ["gradients", "--help"]])
+def test_a_reader_that_has_seen_enough_is_no_error(arguments):
+    code = f"from globalmin.cli.main import main; raise SystemExit(main({arguments!r}))"
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    child.stdout.close()
+    _, error = child.communicate()
+    assert (child.returncode, error) == (0, "")

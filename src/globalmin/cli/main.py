@@ -1,11 +1,20 @@
 """`globalmin`: arguments in, exit code out. 0: done; 1: a certificate or a claim fails where one was demanded; 2: bad input."""
 
+import os
 import sys
 from collections.abc import Sequence
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse, run, and turn every failure into one line that says what was expected, what came and what to do."""
+    try:
+        return _main(argv)
+    except BrokenPipeError:  # a reader such as `head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's last flush fails as well
+        return 0
+
+
+def _main(argv: Sequence[str] | None) -> int:
     import jax
 
     jax.config.update("jax_enable_x64", True)  # the command's own process: kernels and verdicts need float64
@@ -28,6 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return command(**vars(arguments)).run()
     except pydantic.ValidationError as error:
         return _refuse("; ".join(_plain(e) for e in error.errors()))
+    except BrokenPipeError:
+        raise
     except (ValueError, OSError, ImportError, eqx.EquinoxRuntimeError) as error:
         return _refuse(str(error))
     except jax.errors.JaxRuntimeError as error:
