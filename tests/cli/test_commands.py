@@ -193,6 +193,21 @@ def test_help_has_an_example(command, capsys):
     assert f"globalmin {command}" in capsys.readouterr().out.split("Example", 1)[1]
 
 
+def test_help_for_a_system_leaves_out_the_options_of_others(capsys):
+    for words, shown in ((["certify", "two-layer", "--help"], False), (["certify", "--help"], True)):
+        with pytest.raises(SystemExit):
+            main(words)
+        said = capsys.readouterr().out
+        assert "--width" in said
+        assert "--activation" in said
+        assert ("--sigma-w2" in said) == shown
+    with pytest.raises(SystemExit):
+        main(["kernel", "equilibrium", "--help"])
+    assert "--depth" in capsys.readouterr().out  # the kernel's own, though the network has none
+    assert main(["certify", "two-layer", "--data", "digits", "--width", "9", "--sigma-u", "3"]) == 2
+    assert "sigma_u" in one_line(capsys)
+
+
 def test_unknown_command_exits_with_two(capsys):
     with pytest.raises(SystemExit) as left:
         main(["certfy"])

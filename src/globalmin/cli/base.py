@@ -4,6 +4,7 @@ import dataclasses
 import sys
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from typing import Annotated, Any, ClassVar, Union, get_type_hints
 
 import pydantic
@@ -20,8 +21,8 @@ class Command(pydantic.BaseModel, ABC):
         """Do it, and return the exit code."""
 
 
-def unchecked(command: type[Command]) -> type:
-    """A dataclass with a command's fields and help and none of its checks, for the parser.
+def unchecked(command: type[Command], hidden: Collection[str] = ()) -> type:
+    """A dataclass with a command's fields and help and none of its checks, for the parser; `hidden` ones are not in the help.
 
     So that a bad value is refused by us, in one line, and not by the parser in a box. The way back is `command(**vars(...))`.
     """
@@ -34,6 +35,8 @@ def unchecked(command: type[Command]) -> type:
         kind: Any = Annotated[hints[name], argument]
         if name in command.positional:
             kind = tyro.conf.Positional[kind]
+        elif name in hidden:
+            kind = tyro.conf.Suppress[kind]
         default = dataclasses.MISSING if field.is_required() else field.default
         fields.append((name, kind, dataclasses.field(default=default)))
     parsed = dataclasses.make_dataclass(command.__name__, fields)

@@ -22,13 +22,17 @@ def _main(argv: Sequence[str] | None) -> int:
     import pydantic
     import tyro
 
+    from ..experiments.options import foreign_options
     from .base import Command, choice, unchecked
     from .commands import COMMANDS, DESCRIPTION
 
+    words = sys.argv[1:] if argv is None else argv
+    # Only in the help: outside of it an option of another system is refused by us, in one line.
+    asks = words if {"-h", "--help"} & set(words) else ()
     parsers, commands = {}, {}
     for name, entry in COMMANDS.items():
         group: dict[str, type[Command]] = {name: entry} if isinstance(entry, type) else entry.commands
-        parsed = {inner: unchecked(command) for inner, command in group.items()}
+        parsed = {inner: unchecked(command, foreign_options(command, asks)) for inner, command in group.items()}
         commands |= {parsed[inner]: command for inner, command in group.items()}
         parsers[name] = parsed[name] if isinstance(entry, type) else choice(parsed, entry.description)
     arguments = tyro.extras.subcommand_cli_from_dict(parsers, prog="globalmin", description=DESCRIPTION, args=argv)

@@ -1,5 +1,6 @@
 """What several commands ask: which system, and which network on which data. Each option is written here, once."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -127,3 +128,12 @@ class DataOptions(DatasetOptions):
     def network_options(self) -> dict[str, Any]:
         """The options of this class and of the system, for the configuration of a run."""
         return {name: getattr(self, name) for name in DataOptions.model_fields}
+
+
+def foreign_options(command: type[pydantic.BaseModel], words: Sequence[str]) -> frozenset[str]:
+    """Options of `command` for other systems than the one that the words name: what its help need not show."""
+    kind = next((systems.SYSTEMS[word] for word in words if word in systems.SYSTEMS), None)
+    if kind is None or not issubclass(command, SystemOptions):
+        return frozenset()
+    shared = {n for n, f in SystemOptions.model_fields.items() if command.model_fields[n].description == f.description}
+    return frozenset(shared - {"system"} - set(kind.options))
