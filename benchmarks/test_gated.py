@@ -12,25 +12,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
+from measure import ROUNDS, SLACK, cpu_seconds, once
 
 from globalmin import gram
 from globalmin.models import ChainGates, Gated, factored
-
-SLACK = 0.7
-ROUNDS = 7
-
-
-@pytest.fixture(autouse=True)
-def _float64():
-    with jax.enable_x64(True):
-        yield
-
-
-def seconds(work) -> float:
-    start = time.process_time()
-    jax.block_until_ready(work())
-    return time.process_time() - start
 
 
 def unit_rows(n, d, dtype):
@@ -67,7 +52,7 @@ def test_step(benchmark):
     rounds = []
 
     def round_():
-        rounds.append({name: seconds(work) for name, work in works.items()})
+        rounds.append({name: once(work) for name, work in works.items()})
 
     benchmark.pedantic(round_, rounds=ROUNDS, iterations=1, warmup_rounds=1)
     over_relu = statistics.median(r["relu"] / r["gated"] for r in rounds)
@@ -95,8 +80,8 @@ def test_kernel(benchmark):
         return structured(model, x, state)
 
     np.testing.assert_allclose(fast(), contraction(model, x, state), rtol=1e-9)
-    quick = statistics.median(seconds(fast) for _ in range(9))
-    ratio = seconds(lambda: contraction(model, x, state)) / quick
+    quick = cpu_seconds(fast, 9)
+    ratio = once(lambda: contraction(model, x, state)) / quick
     benchmark.extra_info |= {"over_contraction": ratio}
     benchmark.pedantic(lambda: jax.block_until_ready(fast()), rounds=5, warmup_rounds=1)
     assert ratio >= 100 * SLACK
@@ -153,7 +138,7 @@ def test_factored_gates(benchmark):
     for one in (model, drawn, relu):
         jax.block_until_ready(run(one, x))
     rounds = [
-        {k: seconds(lambda o=o: run(o, x)) for k, o in (("chain", model), ("low-rank", drawn), ("relu", relu))}
+        {k: once(lambda o=o: run(o, x)) for k, o in (("chain", model), ("low-rank", drawn), ("relu", relu))}
         for _ in range(15)
     ]
     benchmark.extra_info |= {

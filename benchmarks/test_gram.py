@@ -5,14 +5,12 @@ over the batch and multiplies it out, as generic tools do. The share of the GEMM
 symmetric ones of which a quarter is copied, so it can exceed 1.
 """
 
-import statistics
-import time
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from measure import contraction, cpu_seconds, gemm_rate
 
 from globalmin import activations, gram
 from globalmin.models import Equilibrium, TangentBlock, TwoLayer
@@ -20,44 +18,9 @@ from globalmin.models import Equilibrium, TangentBlock, TwoLayer
 N, M = 200, 1024
 
 
-@pytest.fixture(autouse=True)
-def _float64():
-    with jax.enable_x64(True):
-        yield
-
-
-def cpu_seconds(work, repeats: int) -> float:
-    jax.block_until_ready(work())
-    times = []
-    for _ in range(repeats):
-        start = time.process_time()
-        jax.block_until_ready(work())
-        times.append(time.process_time() - start)
-    return statistics.median(times)
-
-
 def inputs(d: int):
     x = jax.random.normal(jax.random.key(0), (N, d))
     return jnp.sqrt(d) * x / jnp.linalg.norm(x, axis=1, keepdims=True)
-
-
-def contraction(model, x):
-    """J Jᵀ from jax.jacrev of the whole batch."""
-    moved, fixed = eqx.partition(model, model.trainable())
-
-    @jax.jit
-    def run(moved, x):
-        tree = jax.jacrev(lambda m: eqx.combine(m, fixed).outputs(x))(moved)
-        rows = [leaf.reshape(N, -1) for leaf in jax.tree.leaves(tree)]
-        return sum(r @ r.T for r in rows)
-
-    return lambda: run(moved, x)
-
-
-def gemm_rate(dtype) -> float:
-    a = jnp.asarray(np.random.default_rng(0).standard_normal((M, M)), dtype)
-    product = jax.jit(jnp.matmul)
-    return 2 * M**3 / cpu_seconds(lambda: product(a, a), 9)
 
 
 @pytest.mark.parametrize("d", [64, 784])
@@ -68,7 +31,7 @@ def test_two_layer(benchmark, name, d):
     structured = eqx.filter_jit(lambda model, x: gram.gram(model, x))
     slow = contraction(model, x)
     # Before the contraction, whose gigabyte of Jacobian leaves the allocator at work.
-    share = gemm_rate(jnp.float64)
+    share = gemm_rate(M)
     fast = cpu_seconds(lambda: structured(model, x), 9)
     np.testing.assert_allclose(structured(model, x), slow(), rtol=0, atol=1e-10)
     ratio = cpu_seconds(slow, 1) / fast
@@ -101,7 +64,7 @@ def test_equilibrium_products(benchmark):
     def slow():
         return sum(dense(b.left, b.right) for b in blocks.values())
 
-    share = gemm_rate(jnp.float64)
+    share = gemm_rate(M)
     fast = cpu_seconds(lambda: products(z, r, x), 9)
     np.testing.assert_allclose(products(z, r, x), slow(), rtol=1e-9)
     ratio = cpu_seconds(slow, 1) / fast

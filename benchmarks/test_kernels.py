@@ -6,22 +6,16 @@ n × n results that are returned.
 """
 
 import pathlib
-import time
 
 import jax
 import jax.numpy as jnp
 import pytest
+from measure import cpu_seconds
 
 from globalmin.kernels import EquilibriumKernel, h_infinity
 
 N = 2000
 MATRIX = 8 * N * N  # bytes
-
-
-@pytest.fixture(autouse=True)
-def _float64():
-    with jax.enable_x64(True):
-        yield
 
 
 def inputs(d: int):
@@ -40,17 +34,6 @@ def peak_after(work) -> int:
 def resident(field: str) -> int:
     line = next(line for line in pathlib.Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
     return 1024 * int(line.split()[1])
-
-
-def cpu_seconds(work, repeats: int = 5) -> float:
-    """Median CPU time of one call, all threads together."""
-    jax.block_until_ready(work())
-    times = []
-    for _ in range(repeats):
-        start = time.process_time()
-        jax.block_until_ready(work())
-        times.append(time.process_time() - start)
-    return sorted(times)[repeats // 2]
 
 
 # 784 features are MNIST's; there the products of rows are no longer hidden behind the elementwise work.

@@ -10,16 +10,9 @@ import flint
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from globalmin import rigorous, systems
 from globalmin.models import TwoLayer
-
-
-@pytest.fixture(autouse=True)
-def _float64():
-    with jax.enable_x64(True):
-        yield
 
 
 def cpu_seconds(work):
