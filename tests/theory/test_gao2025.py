@@ -166,6 +166,172 @@ def test_entrywise_norms_give_the_square_root_of_the_width():
     assert slope(large) < 0.55 * slope(small)
 
 
+GENERAL: dict[str, Any] = {
+    "layers": 7, "width": 9, "n": 3, "horizon": 1.4, "u_scale": 0.7, "sigma_w": 1.3, "sigma_v": 0.8, "slope": 1.1, "bend": 0.6,
+    "third": 0.9, "phi0": 0.4, "norm_u": 2.1, "norm_w": 1.7, "norm_v": 3.1, "norm_x": 1.3, "norm_x_f": 1.9, "v_max": 1.6,
+    "w_column": 1.2, "x_max": 1.05,
+}  # fmt: skip
+"""A network of which no number is 1 and no two are equal."""
+
+
+def general(**changes):
+    return ODE.draw(0).start(**(GENERAL | changes))
+
+
+def integrated(rate, first, time):
+    """y(time) of y′ = rate(t, y), y(0) = first, by SciPy."""
+    return float(scipy.integrate.solve_ivp(rate, (0, time), [first], rtol=1e-11, atol=1e-13).y[0, -1])
+
+
+def test_right_sides_solve_their_differential_inequalities():
+    """Lemmas 17 and 18, Proposition 2 and Lemma 2: each bound is the solution of the equation that its proof integrates."""
+    s, t = general(), 1.4
+    w, v = 1.3 / 3, 0.8 / 3  # σ_w/√m, σ_v/√m
+    g, root = w * 1.7, 3.0  # growth per unit of sup|φ′|, √m
+
+    def state(time, first=0.7 * 2.1 * 1.05, count=1.0):
+        """d‖h‖ ≤ (σ_w‖W‖/√m)(sup|φ′|‖h‖ + |φ(0)|√m), for `count` samples together."""
+        return integrated(lambda _, h: g * (1.1 * h + 0.4 * root * math.sqrt(count)), first, time)
+
+    def feature(time):
+        return 1.1 * state(time) + 0.4 * root
+
+    def adjoint(time):
+        return integrated(lambda _, a: 1.1 * g * a, v * 1.1 * 3.1, t - time)
+
+    for time in (0.3, t):
+        assert s.states(time) == pytest.approx(state(time), rel=1e-8)
+        assert s.features(time) == pytest.approx(feature(time), rel=1e-8)
+        assert s.adjoints(t - time) == pytest.approx(adjoint(t - time), rel=1e-8)
+    spread = w * 1.2  # the columns of W are shorter than ‖W‖
+    assert s.spread == pytest.approx(spread)
+    assert general(w_column=5.0).spread == pytest.approx(g)
+
+    # Lemma 18, the second network larger in all.
+    other = general(norm_w=1.9, v_max=2.2, norm_v=3.6, norm_u=2.5, w_column=1.3)
+    du, dw, dv, rate = 0.03, 0.05, 0.07, 1.1 * w * 1.9
+    first = 1.1 * 0.7 * 2.1 * 1.05 + 0.4 * root  # features of the smaller at 0
+    apart = integrated(lambda at, y: rate * y + w * dw * first * math.exp(rate * at), 0.7 * du * 1.05, t)
+    largest_adjoint = v * 1.1 * 3.6 * math.exp(rate * t)
+    b = w * 1.3 * largest_adjoint
+    back = integrated(
+        lambda at, y: rate * y + w * dw * 1.1 * v * 1.1 * 3.6 * math.exp(rate * at) + 0.6 * b * apart,
+        v * (1.1 * dv + 0.6 * 2.2 * apart), t,
+    )  # fmt: skip
+    for pair in ((s, other), (other, s)):
+        found = gao2025.Sensitivity(*pair, du, dw, dv, 0.0, 0.0).bounds
+        np.testing.assert_allclose(found, (apart, back), rtol=1e-8)
+
+    # Proposition 2: local errors Δ²/2 times the second derivative, per unit of Δ.
+    rate, f, lam = 1.1 * g, feature(t), adjoint(0.0)
+    speed, b = g * f, spread * lam
+    c_h = integrated(lambda _, y: rate * (y + speed / 2), 0.0, t)
+    source = 0.6 * b * (c_h + speed / 2) + rate**2 * lam / 2
+    c_l = integrated(lambda _, y: rate * y + source, v * 0.6 * 1.6 * c_h, t)
+    by_w = t * w * (c_l * f + lam * 1.1 * c_h + (rate * lam * f + lam * 1.1 * speed) / 2)
+    gap = t / 7 * math.sqrt((v * 1.1 * c_h) ** 2 + (0.7 * 1.05 * c_l) ** 2 + by_w**2)
+    size = math.sqrt((v * f) ** 2 + (0.7 * 1.05 * lam) ** 2 + (t * w * lam * f) ** 2)
+    # The rate of λ: e^{ωT} of its value at T, and (e^{ωT} − 1)/ω of the source.
+    np.testing.assert_allclose(gao2025.GradientGap(s, 0.0, 0.0).constants, (gap, 2 * size * gap + gap**2), rtol=1e-8)
+
+    bound, times = s.curvature(), t / 7 * np.arange(8)
+    np.testing.assert_allclose(bound.feature_max, [feature(x) for x in times[:-1]], rtol=1e-8)
+    every = [1.1 * state(x, 0.7 * 2.1 * 1.9, 3.0) + 0.4 * root * math.sqrt(3) for x in times[:-1]]
+    np.testing.assert_allclose(bound.features_norm, every, rtol=1e-8)
+    np.testing.assert_allclose(bound.adjoint_max, [adjoint(x) for x in times], rtol=1e-8)
+    np.testing.assert_allclose(bound.b_max, [spread * adjoint(x) for x in times[1:]], rtol=1e-8)
+    np.testing.assert_allclose(bound.b_bend, [0.6 * spread * adjoint(x) for x in times[1:]], rtol=1e-8)
+    assert bound.readout_bend == pytest.approx(0.6 * 1.6)
+    assert (bound.step, bound.u_scale, bound.w_norm, bound.data_norm, bound.data_max) == (t / 7, 0.7, 1.7, 1.3, 1.05)
+    np.testing.assert_allclose((bound.w_scale, bound.v_scale), (w, v), rtol=1e-15)
+
+
+def test_without_smoothness_the_bounds_are_silent_and_not_infinite_comparisons():
+    start = ODE.draw(0).start
+    rough, wild = start(bend=math.inf, third=math.inf), start(slope=math.inf, bend=math.inf)
+    assert gao2025.Growth(rough, 0.0, 0.0).verdict is Verdict.HOLDS  # kinks do not matter to it
+    assert gao2025.Growth(wild, 0.0, 0.0).verdict is Verdict.FAILS
+    for one in (rough, wild):
+        assert gao2025.GradientGap(one, 0.0, 0.0).verdict is Verdict.FAILS
+        assert gao2025.Sensitivity(one, one, 0.0, 0.0, 0.0, 0.0, 0.0).verdict is Verdict.FAILS
+
+
+def test_printed_growth_is_decided_by_each_of_its_conditions():
+    s = ODE.draw(0).start()
+    grown = math.exp(s.norm_w.value / math.sqrt(6))
+    h, lam = grown * s.norm_u.value, grown * s.norm_v.value / math.sqrt(6)
+
+    def printed(start=s, state=h * 0.999, adjoint=lam * 0.999):
+        return gao2025.GrowthPrinted(start, state, adjoint).verdict
+
+    assert printed() is Verdict.HOLDS
+    assert printed(state=h * 1.001) is Verdict.FAILS
+    assert printed(adjoint=lam * 1.001) is Verdict.FAILS
+    assert printed(dataclasses.replace(s, phi0=0.1)) is Verdict.FAILS
+    for change in ({"slope": 0.9}, {"sigma_v": 2.0}, {"u_scale": 0.5}):
+        assert printed(dataclasses.replace(s, **change)) is Verdict.FAILS
+
+
+def test_promises_are_the_formulas():
+    """Rates and distances of the printed theorems, and of the repaired ones from their certificate."""
+    s = ODE.draw(2, size=0.5).start(rho_0=0.3, lambda_0=0.05, limit_0=0.08)
+    eta, x = 1e-3, s.norm_x.value
+    loss = 0.045
+    lemma, *blocks = gao2025.Lemma16Printed(s, eta, constant=2.0).promises()
+    assert (lemma.limit, lemma.factor) == (pytest.approx(loss), pytest.approx((1 - eta * 0.05 / 8) ** 2))
+    np.testing.assert_allclose([b.limit for b in blocks], 2 * x * 0.3 / 0.05)
+    assert {b.quantity for b in blocks} == {"distance_readout", "distance_hidden", "distance_inject"}
+    theorem, far = gao2025.Theorem3Printed(s, eta, constant=2.0).promises()
+    assert (theorem.limit, theorem.factor) == (pytest.approx(loss), pytest.approx(1 - eta * 0.08 / 16))
+    assert far.limit == pytest.approx(2 * x * math.sqrt(loss / 0.08))
+    # n ≥ K‖X‖⁴‖r₀‖²/λ₀³ and η ≤ 1/‖X‖², on both sides.
+    for kind, lam in ((gao2025.Lemma16Printed, 0.05), (gao2025.Theorem3Printed, 0.08)):
+        edge = s.width * lam**3 / (x**4 * 0.09)
+        assert kind(s, eta, constant=0.999 * edge).verdict is Verdict.HOLDS
+        assert kind(s, eta, constant=1.001 * edge).verdict is Verdict.FAILS
+        assert kind(s, 0.999 / x**2, constant=1e-9).verdict is Verdict.HOLDS
+        assert kind(s, 1.001 / x**2, constant=1e-9).verdict is Verdict.FAILS
+    printed = gao2025.InitialGramPrinted(s, 0.999 * s.width * 0.08**2 / s.n**2)
+    assert printed.verdict is Verdict.HOLDS
+    assert dataclasses.replace(printed, width_constant=1.001 * s.width * 0.08**2 / s.n**2).verdict is Verdict.FAILS
+
+
+def test_promises_of_the_repaired_theorems_are_those_of_their_certificates():
+    s = ODE.draw(2, size=0.5).start(rho_0=1e-9)
+    eta = 0.2 / s.lambda_max.value
+    bound = s.curvature()
+    descent = gao2025.GradientDescent(s, eta)
+    solved = descent.worst().solved()
+    assert solved is not None
+    # By hand from the norms: β² = λ_max, Λ on a ball too small to matter, h = Λ‖r₀‖/(cλ₀).
+    whole = bound.lipschitz(0.0)
+    c = 1 - eta * s.lambda_max.value / 2 - eta * whole * 1e-9 / 2
+    assert solved.c == pytest.approx(c, rel=1e-6)
+    # Not h of the read-out's block, 2.83e-7, which is larger; the certificate's h has terms of order ηΛ besides.
+    assert solved.block == "all parameters"
+    assert solved.h == pytest.approx(whole * 1e-9 / (c * s.lambda_0.value), rel=0.04)
+    assert solved.lipschitz == pytest.approx(whole, rel=1e-3)
+    assert solved.curvature == pytest.approx(whole, rel=1e-3)
+    assert solved.beta == pytest.approx(math.sqrt(s.lambda_max.value), rel=1e-6)  # and the travel's share
+    values = {p.name: p for p in descent.promises()}
+    assert solved.rate is not None
+    assert values["loss at rate (1 − cησ_∞²)²"].factor == pytest.approx(solved.rate**2, rel=1e-12)
+    assert values["λ_min(K_θ) ≥ σ_∞²"].limit == pytest.approx(s.lambda_0.value, rel=1e-3)
+    whole_theorem = gao2025.GlobalConvergence(s, eta)
+    loss, far = whole_theorem.promises()
+    assert loss.factor == pytest.approx(1 - eta * s.limit_0.value / 16, rel=1e-12)
+    assert far.limit == pytest.approx(solved.radius, rel=1e-6)
+    # cσ_∞² ≥ λ₀/16 decides alone where λ_min(K_θ(0)) ≥ λ₀/2 is near its edge and c is small.
+    assert dataclasses.replace(whole_theorem, step_size=1.9 / s.lambda_max.value).verdict is Verdict.FAILS
+    flow = gao2025.BlockFlow(s)
+    by_flow = {p.quantity: p for p in flow.promises()}
+    assert by_flow["lambda_min_features"].limit == pytest.approx(s.readout_0.value, rel=1e-3)
+    assert by_flow["loss"].factor == pytest.approx(math.exp(-2 * s.readout_0.value), rel=1e-3)
+    flow_h = bound.features_lipschitz(0.0) / s.readout_0.value  # per unit of ‖r₀‖
+    near = ODE.draw(2, size=0.5).start(rho_0=0.45 / flow_h / 2)
+    assert gao2025.BlockFlow(near).solved().h == pytest.approx(0.225, rel=0.2)  # Λ grows a little on the ball
+
+
 @pytest.mark.parametrize("kind", [gao2025.GradientDescent, gao2025.GlobalConvergence])
 def test_repaired_convergence_holds_near_zero_loss_and_not_far_from_it(kind):
     one = ODE.draw(2, size=0.5)
@@ -226,6 +392,8 @@ def test_positive_limit():
 
     assert corollary() is Verdict.HOLDS
     assert corollary(degree=2) is Verdict.FAILS
+    assert corollary(value=-1e-3) is Verdict.FAILS
+    assert corollary(value=1e-9) is Verdict.UNDECIDED
     assert corollary(angle=0.0) is not Verdict.HOLDS
     # C5: an opposite pair and an odd φ; the printed hypotheses say nothing, the eigenvalue does.
     assert corollary(value=1e-9, kind=gao2025.PositiveLimitPrinted) is Verdict.UNDECIDED
