@@ -35,7 +35,7 @@ def test_published_values():
     assert_allclose(one.gradient(FilterPoint(W)).filter, [0.093884, 0.22271164, -0.39142246], atol=6e-9)
     assert float(four.value(FilterPoint(W))) == pytest.approx(0.10306256276232523, rel=1e-14)
     assert_allclose(four.gradient(FilterPoint(W)).filter, [0.00918269, 0.04853376, -0.09356912], atol=6e-9)
-    close = ConvFilter(PlanarPatches(5, 0.3, 0.01), E1)  # pyright: ignore
+    close = ConvFilter(PlanarPatches(5, 0.3, 0.01), E1)
     found = close.gradient(FilterPoint(jnp.array([0.3, 0.6]))).filter
     assert_allclose(found, [-0.30020323, 0.01089936], atol=6e-9)
     assert one.value(FilterPoint(STAR)) == 0
@@ -44,7 +44,7 @@ def test_published_values():
 def test_samples_loss_and_gradient_are_those_of_the_network(getkey):
     """The quadratic form in the moments against the mean square of the network's outputs and its autodiff."""
     z = jax.random.normal(getkey(), (50, 4, 3))
-    objective = ConvFilter(SamplePatches(z), STAR)  # pyright: ignore
+    objective = ConvFilter(SamplePatches(z), STAR)
 
     def loss(w):
         outputs = jnp.mean(jnp.maximum(z @ w, 0), axis=1) - jnp.mean(jnp.maximum(z @ STAR, 0), axis=1)
@@ -101,8 +101,8 @@ def test_the_published_run_of_one_neuron():
 @pytest.mark.parametrize(
     ("patches", "tolerance", "want"),
     [
-        (PlanarPatches(1, 0.5), 1e-6, 129), (PlanarPatches(1, 1.0), 1e-6, 63), (PlanarPatches(1, math.inf), 1e-6, 48),  # pyright: ignore
-        (PlanarPatches(5, 1.0, 0.1), 1e-4, 43),  # pyright: ignore
+        (PlanarPatches(1, 0.5), 1e-6, 129), (PlanarPatches(1, 1.0), 1e-6, 63), (PlanarPatches(1, math.inf), 1e-6, 48),
+        (PlanarPatches(5, 1.0, 0.1), 1e-4, 43),
     ],
 )  # fmt: skip
 def test_published_iteration_counts(patches, tolerance, want):
@@ -137,7 +137,7 @@ def test_constants_of_gaussian_patches():
 def test_constants_of_planar_patches():
     """The published ones: at (1, 0.01) the theorem is silent, at (0.3, 0.01) it applies."""
     for spread, close, cross, boundary in ((1.0, 0.01, 0.05309, None), (0.3, 0.01, 0.0019448, 0.152346)):
-        found = easiness(PlanarPatches(5, spread, close), E1)  # pyright: ignore
+        found = easiness(PlanarPatches(5, spread, close), E1)
         assert found.cross.value == pytest.approx(cross, rel=2e-3)  # the maximum over another grid of angles
         if boundary is None:
             assert found.widest is None
@@ -147,12 +147,12 @@ def test_constants_of_planar_patches():
             assert found.step_size(0.5) is not None
             assert 0 < found.margin(0.5) < found.gamma.max()
     for spread, want in ((0.2, 0.156884), (1.0, 0.134229), (math.inf, 0.159155)):
-        assert easiness(PlanarPatches(1, spread), E1).boundary.value == pytest.approx(want, abs=6e-7)  # pyright: ignore
+        assert easiness(PlanarPatches(1, spread), E1).boundary.value == pytest.approx(want, abs=6e-7)
 
 
 def patches_of(angles):
     angles = np.asarray(angles, float)
-    return SamplePatches(jnp.asarray(np.stack([np.cos(angles), np.sin(angles)], -1)))  # pyright: ignore
+    return SamplePatches(jnp.asarray(np.stack([np.cos(angles), np.sin(angles)], -1)))
 
 
 def test_gamma_is_not_monotone_for_several_patches():
@@ -181,7 +181,7 @@ def test_closeness_is_not_enough():
 
 
 def test_the_corrected_closeness_bound_is_kept(getkey):
-    patches = PlanarPatches(3, 1.0, 0.05)  # pyright: ignore
+    patches = PlanarPatches(3, 1.0, 0.05)
     for angle in (0.3, 1.0, 1.4):
         found = closeness_bound(patches, E1, angle, patches.draw(4000, key=getkey()))
         assert found["bound"] <= found["gamma"]
@@ -210,7 +210,7 @@ def test_stochastic_descent_on_exact_labels_is_linear(getkey):
 
     The logarithm of the distance is a sum over steps, so its end varies by decades with the draws: 1e-9 is asked.
     """
-    objective = ConvFilter(PlanarPatches(1, math.inf), E1, 1, getkey())  # pyright: ignore
+    objective = ConvFilter(PlanarPatches(1, math.inf), E1, 1, getkey())
     ran = train.gradient_descent(objective, FilterPoint(jnp.array([0.5, 0.5])), step_size=0.2, epochs=501)
     assert ran.steps["distance_ratio"][500] < 1e-9
     derived = objective.derive({**ran.steps})

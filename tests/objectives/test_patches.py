@@ -31,7 +31,7 @@ def in_regions(z, w, w_star):
     "patches",
     [
         IsotropicPatches(1, 3), IsotropicPatches(4, 3), IsotropicPatches(2, 3, "sphere"),
-        PlanarPatches(1, 0.5), PlanarPatches(3, 1.0, 0.9), PlanarPatches(2, math.inf, 2.5),  # pyright: ignore
+        PlanarPatches(1, 0.5), PlanarPatches(3, 1.0, 0.9), PlanarPatches(2, math.inf, 2.5),
     ],
     ids=["neuron", "gaussian", "sphere", "planar", "close", "far"],
 )  # fmt: skip
@@ -70,7 +70,7 @@ def test_planar_quadrature_is_that_of_scipy():
         math.inf: (0.25, 0.25, 0.097751, 0.235583),
     }  # fmt: skip
     for spread, row in published.items():
-        patches = PlanarPatches(1, spread)  # pyright: ignore
+        patches = PlanarPatches(1, spread)
         ends = [np.linalg.eigvalsh(patches.moments(at(phi), at(0.0)).aa) for phi in (0.0, math.pi / 3)]
         assert_allclose(np.ravel(ends), row, atol=6e-7)
     spread, mass = 0.3, 2 * math.erf(math.pi / 2 / (0.3 * math.sqrt(2)))
@@ -78,7 +78,7 @@ def test_planar_quadrature_is_that_of_scipy():
     def density(t):
         return scipy.stats.norm.pdf(math.remainder(t, math.pi), scale=spread) / mass
 
-    patches = PlanarPatches(1, spread)  # pyright: ignore
+    patches = PlanarPatches(1, spread)
     for phi in (0.4, -0.9):
         m = patches.moments(at(phi), at(0.0))
         arcs = {"aa": (max(phi, 0) - math.pi / 2, min(phi, 0) + math.pi / 2)}
@@ -98,7 +98,7 @@ def test_planar_quadrature_is_that_of_scipy():
 
 def test_close_patches_by_the_complex_normal_law():
     """Given the base, E[Z1_arc] = e^{ib − σ₂²/2}[Φ(h − iσ₂) − Φ(l − iσ₂)]: with SciPy's complex erf, integrated by SciPy."""
-    patches, phi, k = PlanarPatches(5, 1.0, 0.1), 0.3, 5  # pyright: ignore
+    patches, phi, k = PlanarPatches(5, 1.0, 0.1), 0.3, 5
     mass = 2 * math.erf(math.pi / 2 / math.sqrt(2))
 
     def first(base, low, high):
@@ -137,7 +137,7 @@ def test_close_patches_by_the_complex_normal_law():
 def test_samples_are_their_own_distribution(getkey):
     """Against a loop over inputs, patches and regions; two directions in the plane are all there are."""
     z = jax.random.normal(getkey(), (7, 3, 3))
-    patches = SamplePatches(z)  # pyright: ignore
+    patches = SamplePatches(z)
     parts, found = in_regions(z, W, STAR), patches.moments(W, STAR)
     for name in NAMES:
         want = np.einsum("ni,nj->ij", parts[name[0]], parts[name[1]]) / 7
@@ -146,8 +146,8 @@ def test_samples_are_their_own_distribution(getkey):
     assert not patches.complete
     drawn = patches.draw(5, key=getkey())
     assert all(any(np.array_equal(row, original) for original in z) for row in drawn)
-    assert SamplePatches(z[..., :2]).complete  # pyright: ignore
-    for some in (patches, SamplePatches(z[..., :2]), IsotropicPatches(2, 3)):  # pyright: ignore
+    assert SamplePatches(z[..., :2]).complete
+    for some in (patches, SamplePatches(z[..., :2]), IsotropicPatches(2, 3)):
         star = STAR[: some.dimension]
         directions = some.directions(star)
         assert_allclose(directions @ star, 0, atol=1e-13)
@@ -172,10 +172,10 @@ def test_images_are_cut_into_tiles():
         (lambda: row_patches(np.zeros((1, 10)), 3), "divisor of the 10 columns"),
         (lambda: IsotropicPatches(0, 3), "patches"),
         (lambda: IsotropicPatches(1, 3, "cube"), "gaussian or sphere"),  # pyright: ignore[reportArgumentType]
-        (lambda: PlanarPatches(1, 0.01), "spread: a standard deviation of at least 0.05"),  # pyright: ignore
-        (lambda: PlanarPatches(2, 1.0, 4.0), "closeness"),  # pyright: ignore
-        (lambda: SamplePatches(jnp.zeros((2, 3, 3))), "every patch is zero"),  # pyright: ignore
-        (lambda: SamplePatches(jnp.full((2, 3, 3), jnp.nan)), "NaN or infinity"),  # pyright: ignore
+        (lambda: PlanarPatches(1, 0.01), "spread: a standard deviation of at least 0.05"),
+        (lambda: PlanarPatches(2, 1.0, 4.0), "closeness"),
+        (lambda: SamplePatches(jnp.zeros((2, 3, 3))), "every patch is zero"),
+        (lambda: SamplePatches(jnp.full((2, 3, 3), jnp.nan)), "NaN or infinity"),
     ],
 )
 def test_bad_input_is_one_line(make, message):

@@ -135,8 +135,12 @@ class SamplePatches(AbstractPatches):
     """
 
     z: Float[Array, "n k p"]
-    searched: int = eqx.field(static=True, default=24)
-    seed: int = eqx.field(static=True, default=0)
+    searched: int = eqx.field(static=True)
+    seed: int = eqx.field(static=True)
+
+    # Written out: type checkers take the abstract fields for positional arguments of the generated one.
+    def __init__(self, z: Float[Array, "n k p"], searched: int = 24, seed: int = 0):
+        self.z, self.searched, self.seed = z, searched, seed
 
     def __check_init__(self):
         numerics.require_float64("patches", self.z)

@@ -42,7 +42,11 @@ class PlanarPatches(AbstractPatches):
 
     patches: int
     spread: float
-    closeness: float = 0.0
+    closeness: float
+
+    # Written out: type checkers take the abstract fields for positional arguments of the generated one.
+    def __init__(self, patches: int, spread: float, closeness: float = 0.0):
+        self.patches, self.spread, self.closeness = patches, spread, closeness
 
     def __check_init__(self):
         numerics.check_count("patches", self.patches)

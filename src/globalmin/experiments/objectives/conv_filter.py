@@ -72,7 +72,7 @@ class ConvFilterConfig(AbstractObjectiveConfig):
         if self.data == "planar" and self.dimension not in (None, 2):
             raise ValueError(f"dimension: 2 expected for planar patches, {self.dimension} came")
         if self.data == "planar":
-            PlanarPatches(self.patches or 1, float(self.spread), self._closeness())  # pyright: ignore
+            PlanarPatches(self.patches or 1, float(self.spread), self._closeness())
         if self.data not in SYNTHETIC and (self.patches is not None or self.dimension is not None):
             raise ValueError("patches, dimension: neither expected for data; patch_size and the input decide them")
         return self
@@ -100,9 +100,9 @@ class ConvFilterConfig(AbstractObjectiveConfig):
 
     def _distribution(self, arrays: dict[str, np.ndarray]) -> AbstractPatches:
         if "patches" in arrays:
-            return SamplePatches(jnp.asarray(arrays["patches"]))  # pyright: ignore
+            return SamplePatches(jnp.asarray(arrays["patches"]))
         if self.data == "planar":
-            return PlanarPatches(self.patches or 1, float(self.spread), self._closeness())  # pyright: ignore
+            return PlanarPatches(self.patches or 1, float(self.spread), self._closeness())
         return IsotropicPatches(self.patches or 1, self._dimension(), "sphere" if self.data == "sphere" else "gaussian")
 
     def _closeness(self) -> float:
