@@ -61,6 +61,30 @@ def test_balancing_and_sparse_matrices_run(tmp_path, capsys):
     )
 
 
+def test_adaptive_steps_keep_each_ones_bound(tmp_path, capsys):
+    command = [
+        "objective",
+        "conv-filter",
+        "--data",
+        "planar",
+        "--spread",
+        "0.5",
+        "--steps",
+        "adaptive",
+        "--epochs",
+        "30",
+    ]
+    assert main([*command, "--start", "0.7", "0.5", "--out", str(tmp_path / "run"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["sentence"] == "held throughout"
+    run = open_run(tmp_path / "run")
+    (theorem,) = [t for t in run.certificate["theorems"] if "adaptive" in t["source"]]
+    assert theorem["verdict"] == "HOLDS"
+    sizes = run.trajectory["step_size_every_epoch" if "step_size_every_epoch" in run.trajectory else "step_size"].values
+    assert sizes[0] == run.certificate["step_size"]
+    assert np.all(np.diff(sizes) >= 0)
+    assert sizes[-1] > 1.2 * sizes[0]
+
+
 @pytest.mark.parametrize(
     "config",
     [
@@ -106,6 +130,8 @@ def test_interrupted_and_resumed_is_bit_for_bit_the_same(tmp_path, config):
         (["factorization", "--rank", "2", "--matrix", "none.npz"], "none.npz"),
         (["balancing", "--widths", "4", "--filter-width", "30"], "filter_width"),
         (["balancing", "--scale", "1", "2"], "one standard deviation per layer"),
+        (["conv-filter", "--steps", "adaptive", "--step-size", "1"], "step_size: none expected"),
+        (["conv-filter", "--steps", "adaptive", "--batch", "4"], "patches of bounded length"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_two(tmp_path, capsys, arguments, message):

@@ -98,6 +98,59 @@ def test_the_published_run_of_one_neuron():
     assert steps == 369
 
 
+def test_adaptive_steps_are_those_of_the_theorem():
+    """The published run with the table of a grid of 400 angles: its 369 steps, and the bound of each."""
+    objective = ConvFilter(IsotropicPatches(1, 5), jnp.eye(5)[0])
+    grid = np.linspace(0, math.pi / 2, 401)[1:]
+    table = easiness(objective.patches, objective.filter, grid).step_table()
+    # Row j: γ at its far end, L at its near one, β = 1/π.
+    near, far = grid - grid[0], grid
+    want = (math.pi - far - np.sin(far)) / (math.pi - near + np.sin(near) + 8) ** 2 * math.pi
+    assert_allclose(table.sizes, np.minimum.accumulate(want), rtol=2e-6)  # β from the grid, half a jump added
+    assert_allclose(table.distances, np.sin(grid), rtol=1e-15)
+    assert_allclose(table.ratios, 1 - 1.5 * table.sizes * (math.pi - far - np.sin(far)) / (2 * math.pi), rtol=1e-12)
+    start = jnp.array([0.3, 0.4, 0.0, 0.3, 0.0])
+    first = table.at(float(jnp.linalg.norm(start - objective.filter)))
+    # A cell of the grid is 0.4% of γ wide near w*, where most steps are taken; at the start 1%.
+    assert first == pytest.approx(0.0325414, rel=1e-2)
+    method = train.DistanceSteps(
+        FilterPoint(objective.filter), *(jnp.asarray(x) for x in (table.distances, table.sizes / first, table.ratios))
+    )
+    ran = train.gradient_descent(objective, FilterPoint(start), step_size=first, epochs=400, method=method)
+    distance = ran.steps["distance_ratio"]
+    assert 369 <= np.argmax(distance < 1e-6) <= 371
+    assert np.all(distance[1:] ** 2 <= ran.steps["promised_ratio"][:-1] * distance[:-1] ** 2)
+    assert np.all(np.diff(ran.steps["step_size"]) >= 0)
+    assert ran.steps["step_size"][-1] == pytest.approx(table.sizes[0], rel=1e-15)
+    with pytest.raises(ValueError, match="start nearer, or take constant steps"):
+        table.at(1.2)
+
+
+def test_adaptive_steps_of_sampled_gradients(getkey):
+    """η = γ₁/s with s = min{R⁴, slope² + R⁴/b}: one step's mean square over 4,000 draws is below its bound (4 errors)."""
+    e = jnp.eye(4)[0]
+    patches = IsotropicPatches(1, 4, "sphere")
+    found = easiness(patches, e)
+    point = FilterPoint(jnp.array([1.0, 0.3, -0.2, 0.1]))
+    distance = float(jnp.linalg.norm(point.filter - e))
+    for batch in (1, 8):
+        table = found.step_table(patches.bound, batch)
+        row = int(np.searchsorted(table.distances, distance))
+        gamma, slope = found.gamma[row], found.largest.max() + 4 * found.boundary.upper
+        square = min(1.0, max(slope, found.at_zero[1] + 4 * found.boundary.upper) ** 2 + 1 / batch)
+        assert table.sizes[row] == pytest.approx(gamma / square, rel=1e-12)
+        assert table.ratios[row] == pytest.approx(1 - gamma**2 / square, rel=1e-12)
+        objective = ConvFilter(patches, e, batch, getkey())
+        step = jax.jit(jax.vmap(lambda at, o=objective: o.step(point, (), at).gradient.filter))
+        after = np.asarray(point.filter - table.at(distance) * step(jnp.arange(4000)) - e)
+        squares = np.sum(after**2, axis=1) / distance**2
+        assert squares.mean() < table.ratios[row] + 4 * squares.std() / math.sqrt(4000)
+    with pytest.raises(ValueError, match="patches of bounded length"):
+        easiness(IsotropicPatches(1, 4), e).step_table(math.inf, 4)
+    with pytest.raises(ValueError, match="γ > 6 L_cross near w"):
+        easiness(IsotropicPatches(4, 4), e).step_table().at(0.5)
+
+
 @pytest.mark.parametrize(
     ("patches", "tolerance", "want"),
     [

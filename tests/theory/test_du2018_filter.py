@@ -154,6 +154,38 @@ def test_exact_labels_leave_no_noise():
     assert du2018_filter.RealizableDescent(start, Estimate(math.inf)).verdict is Verdict.FAILS
 
 
+def test_exact_labels_in_batches():
+    """s = min{R⁴, slope² + R⁴/b}, above which a step gains nothing."""
+    start = neuron(0.5, 0.1)
+    for batch in (1, 4, 10**6):
+        for longest in (0.9, 2.0):
+            theorem = du2018_filter.RealizableDescent(start, Estimate(longest), batch)
+            square = min(longest**4, start.slope**2 + longest**4 / batch)
+            assert theorem.factor == pytest.approx(1 - 0.2 * start.margin + 0.01 * square)
+            for share, verdict in ((1 - 1e-9, Verdict.HOLDS), (1 + 1e-9, Verdict.FAILS)):
+                at = dataclasses.replace(start, step_size=share * 2 * start.margin / square)
+                found = du2018_filter.RealizableDescent(at, Estimate(longest), batch)
+                assert found.verdict is verdict
+                assert (found.factor < 1) == (verdict is Verdict.HOLDS)
+
+
+def test_adaptive_steps_as_a_certificate():
+    good = neuron(0.8, 0.01)
+    theorem = du2018_filter.AdaptiveDescent(good, 0.01)
+    assert theorem.verdict is Verdict.HOLDS
+    promised = {p.quantity: p for p in theorem.promises()}
+    assert promised["ratio_share"].limit == 1
+    assert promised["squared_ratio"].limit == pytest.approx(1 - 0.015 * good.margin, rel=1e-12)
+    for change in (
+        {"distance": 1.0}, {"step_size": 0.011}, {"step_size": 0.0}, {"sampled": True}, {"cross": Estimate(0.05)},
+    ):  # fmt: skip
+        found = du2018_filter.AdaptiveDescent(dataclasses.replace(good, **change), 0.01)
+        assert found.verdict is Verdict.FAILS, change
+        assert found.promises() == ()
+    searched = du2018_filter.AdaptiveDescent(dataclasses.replace(good, complete=False), 0.01)
+    assert searched.verdict is Verdict.UNDECIDED
+
+
 def test_converges_closeness_and_random_starts():
     make = du2018_filter.Converges
     assert make(1, Estimate(0.1), 1.5, Estimate(0.2), Estimate(0.25)).verdict is Verdict.HOLDS

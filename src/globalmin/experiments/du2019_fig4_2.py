@@ -52,6 +52,7 @@ def run(out: Path, scale: str, seed: int, bar) -> dict[str, Any]:
         ratios = [found[f"ratio_{h}"].values for h in (1, 2)]
         grown = squares.min(axis=0) >= GROWN * squares[:, -1].min()
         worst = max(float(np.abs(np.log(r[grown])).max()) for r in ratios)
+        begun = math.exp(max(abs(math.log(r[0])) for r in ratios))
         final = ", ".join(f"{s:.4g}" for s in squares[:, -1])
         claims += [
             below(
@@ -67,14 +68,20 @@ def run(out: Path, scale: str, seed: int, bar) -> dict[str, Any]:
                 bool(max(float(np.ptp(d)) for d in differences) <= 0.02 * squares[:, -1].max()),
             ),
             inside(f"{name}: ratios at the end", [float(r[-1]) for r in ratios], 0.8, 1.25),
+            Claim(
+                f"{name}: the ratios approach 1",
+                f"within a factor of {math.exp(worst):.3g} of 1 from half of the last size on, of {begun:.3g} at the start",
+                "nearer than at the start",
+                math.exp(worst) < begun,
+            ),
         ]
         panels += [
             Panel(
-                f"({letters[0]}) {name}: differences", "‖W_h‖² − ‖W_{h+1}‖²",
+                f"({letters[0]}) {name}: differences", "‖Wₕ‖² − ‖Wₕ₊₁‖²",
                 [Line(f"layers {h}, {h + 1}", at, d) for h, d in zip((1, 2), differences, strict=True)],
             ),
             Panel(
-                f"({letters[1]}) {name}: ratios, exp(±{worst:.2g}) once grown", "‖W_h‖²/‖W_{h+1}‖²",
+                f"({letters[1]}) {name}: ratios", "‖Wₕ‖²/‖Wₕ₊₁‖²",
                 [Line(f"layers {h}, {h + 1}", at, r) for h, r in zip((1, 2), ratios, strict=True)], True,
             ),
         ]  # fmt: skip

@@ -25,6 +25,7 @@ from .conv_teacher import ConvStudent as ConvStudent
 from .conv_teacher import ConvTeacher as ConvTeacher
 from .conv_teacher import CriticalPoint as CriticalPoint
 from .easiness import Easiness as Easiness
+from .easiness import StepTable as StepTable
 from .easiness import closeness_bound as closeness_bound
 from .easiness import easiness as easiness
 from .factorization import Factorization as Factorization

@@ -135,7 +135,7 @@ class ConvFilter(AbstractObjective):
 
     def derive(self, steps: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """φ_t = arcsin(‖w_t − w*‖/‖w*‖) inside the ball, the squared distance from step to step, the flag θ_t ≤ φ_t, and
-        the mean square error in squares of the mean output.
+        the mean square error in squares of the mean output; `ratio_share` of adaptive steps, the squared ratio over its bound.
 
         Ratios are NaN where the distance is below `DISTANCE_FLOOR` ‖w*‖.
         """
@@ -144,7 +144,7 @@ class ConvFilter(AbstractObjective):
         usable = np.where(ratio > DISTANCE_FLOOR, ratio, np.nan)
         bound = np.where(inside, np.arcsin(np.where(inside, ratio, 0.0)), np.nan)
         far = np.isnan(usable)
-        return {
+        found = {
             "relative_loss": 2 * steps["loss"] / float(self.patches.mean_output(self.filter)) ** 2,
             "angle_bound": bound,
             "angle_within": np.where(inside, (steps["angle"] <= bound + 1e-7).astype(float), np.nan),
@@ -152,6 +152,9 @@ class ConvFilter(AbstractObjective):
             "inner_ratio": np.where(far, np.nan, steps["inner_ratio"]),
             "gradient_ratio": np.where(far, np.nan, steps["gradient_ratio"]),
         }
+        if "promised_ratio" in steps:
+            found["ratio_share"] = found["squared_ratio"] / steps["promised_ratio"]
+        return found
 
     def watch(self, point: FilterPoint, first: FilterPoint) -> dict[str, float]:
         """λ_min and λ_max of E[AAᵀ] at this filter, and λ_max of E[BBᵀ] over the angle."""

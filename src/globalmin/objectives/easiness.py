@@ -6,7 +6,7 @@ lie on the boundary; small L_cross: the patches of an input agree about which si
 """
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -23,6 +23,34 @@ ANGLES = np.concatenate([np.geomspace(1e-4, 0.08, 14), np.linspace(0.1, math.pi 
 
 CROSS = 6.0
 """γ must exceed this many L_cross (Theorem 6.3); 3π/2 would do."""
+
+
+class StepTable(NamedTuple):
+    """Step sizes by the distance to w*: row j is for ‖w − w*‖ ≤ `distances`[j] ‖w*‖ and more than row j − 1's.
+
+    `ratios` bound the factor of the squared distance in such a step, in expectation where gradients are sampled.
+    """
+
+    distances: Float[np.ndarray, " m"]
+    sizes: Float[np.ndarray, " m"]
+    ratios: Float[np.ndarray, " m"]
+
+    def at(self, distance: float) -> float:
+        """The step size there.
+
+        **Raises:** `ValueError` beyond the last row, where the theorems give none.
+        """
+        if not self.distances.size:
+            raise ValueError(
+                "adaptive steps: patches with γ > 6 L_cross near w* expected, theirs is smaller: the theorem gives no step "
+                "size; take constant steps"
+            )
+        if not distance <= self.distances[-1]:
+            raise ValueError(
+                f"adaptive steps: a start with ‖w₀ − w*‖ ≤ {self.distances[-1]:.4g}‖w*‖ expected, {distance:.4g}‖w*‖ came: "
+                "beyond it the theorem gives no step size; start nearer, or take constant steps"
+            )
+        return float(self.sizes[np.searchsorted(self.distances, distance)])
 
 
 class Easiness(eqx.Module):
@@ -65,6 +93,42 @@ class Easiness(eqx.Module):
         """(γ̲ − 6L_cross)/(2(L̄ + 10L_cross + 4β)²) at φ, which Theorem 6.3 allows from there on; `None` if not positive."""
         margin = self.margin(angle)
         return margin / (2 * self.slope(angle) ** 2) if margin > 0 else None
+
+    def step_table(self, longest: float = math.inf, batch: int | None = None) -> StepTable:
+        r"""The adaptive steps of Theorems 6.2 and 6.3: η_t = min over φ ≤ φ_t of (γ(φ) − 6L_cross)/(2(L(φ) + 10L_cross + 4β)²).
+
+        Between two angles of the grid γ and L are taken at their worse end. The squared distance falls by
+        1 − (3/2)η_t(γ̲(φ_t) − 6L_cross) then.
+
+        **Arguments:** for gradients of `batch` inputs, whose patches are no longer than `longest` R: η_t = γ₁/s with
+        γ₁ = γ̲(φ_t) − 6L_cross and s = min{R⁴, (L̄ + 10L_cross + 4β)² + R⁴/batch}, which makes the bound
+        E‖w⁺ − w*‖² ≤ (1 − 2ηγ₁ + η²s)‖w − w*‖² least: labels are exact, so that no gradient is longer than R²‖w − w*‖.
+
+        **Returns:** rows up to the last angle with γ̲ > 6L_cross; none where there is no such angle.
+
+        **Raises:** `ValueError` for a batch of unbounded patches.
+        """
+        if batch is not None and not math.isfinite(longest):
+            raise ValueError(
+                "adaptive steps: patches of bounded length expected for sampled gradients, unbounded ones came; take "
+                "gradients of the population, or constant steps"
+            )
+        gamma, largest = np.append(self.at_zero[0], self.gamma), np.append(self.at_zero[1], self.largest)
+        # For one patch both are monotone; else they may leave what the ends span by half of it, as in `_jump`.
+        share = 0.0 if self.patches == 1 else 0.5
+        margin = np.minimum(gamma[1:], gamma[:-1]) - share * np.abs(np.diff(gamma)) - CROSS * self.cross.upper
+        steepest = np.maximum(largest[1:], largest[:-1]) + share * np.abs(np.diff(largest))
+        slope = steepest + 10 * self.cross.upper + 4 * self.boundary.upper
+        least = np.minimum.accumulate(margin)
+        rows = int(np.sum(least > 0))
+        least = least[:rows]
+        if batch is None:
+            sizes = np.minimum.accumulate(margin[:rows] / (2 * slope[:rows] ** 2))
+            ratios = 1 - 1.5 * sizes * least
+        else:
+            square = np.minimum(longest**4, np.maximum.accumulate(slope[:rows]) ** 2 + longest**4 / batch)
+            sizes, ratios = least / square, 1 - least**2 / square
+        return StepTable(np.sin(self.angles[:rows]), sizes, ratios)
 
     def slope(self, angle: float) -> float:
         """L̄ + 10L_cross + 4β: ‖∇ℓ‖ is at most so many ‖w − w*‖."""

@@ -174,15 +174,24 @@ def _band(ax: "Axes", trajectory: "xarray.Dataset", name: str, label: str, color
 
 def _log(ax: "Axes") -> None:
     """A logarithmic axis, unless nothing positive is there to be shown on one, or something negative would be lost."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
-
     values = [np.asarray(line.get_ydata(), float) for line in ax.get_lines()]
     if not any((v > 0).any() for v in values) or any((v < 0).any() for v in values):
         return
     ax.set_yscale("log", nonpositive="mask")
+    log_ticks(ax)
+
+
+def log_ticks(ax: "Axes") -> None:
+    """Ticks of a logarithmic y axis: powers of ten, with 2 and 5 between them on less than two decades, and numbers as on a
+    linear axis on less than a factor of three."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
     low, high = ax.get_ylim()
-    if high < 1e2 * low:
+    if high < 3 * low:
+        ax.yaxis.set_major_locator(MaxNLocator(5))
+    elif high < 1e2 * low:
         ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    if high < 1e2 * low:
         ax.yaxis.set_minor_locator(NullLocator())
     # Plain text with superscripts, not mathtext: one font in the file, and text that a browser can restyle.
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value) if high < 1e2 * low else power(value)))

@@ -80,6 +80,7 @@ def draw_panels(panels: Sequence[Panel | Picture], columns: int = 3) -> "Figure"
             ax.set_ylabel(panel.y_label)
             if panel.log:
                 ax.set_yscale("log", nonpositive="mask")
+                figures.log_ticks(ax)
             if panel.log_x:
                 _powers_of_two(ax, panel)
             labels = [line.label for line in panel.lines]

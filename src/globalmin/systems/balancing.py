@@ -21,9 +21,9 @@ class BalancingSystem(AbstractObjectiveSystem):
     theorems_listed: ClassVar[tuple[str, ...]] = ("Theorem 4.1", "Corollary 4.1", "Theorem 4.2", "Theorem 4.3")
     figures: ClassVar[tuple[str, ...]] = ("du2019-fig4.2",)
     panels: ClassVar[tuple[MonitorPanel, ...]] = (
-        MonitorPanel("‖W_h‖²", tuple((f"square_w{h}", f"layer {h}") for h in range(1, LAYERS)), True),
-        MonitorPanel("‖W_h‖² − ‖W_{h+1}‖²", tuple((f"difference_{h}", f"layers {h}, {h + 1}") for h in range(1, LAYERS))),
-        MonitorPanel("‖W_h‖²/‖W_{h+1}‖²", tuple((f"ratio_{h}", f"layers {h}, {h + 1}") for h in range(1, LAYERS)), True),
+        MonitorPanel("‖Wₕ‖²", tuple((f"square_w{h}", f"layer {h}") for h in range(1, LAYERS)), True),
+        MonitorPanel("‖Wₕ‖² − ‖Wₕ₊₁‖²", tuple((f"difference_{h}", f"layers {h}, {h + 1}") for h in range(1, LAYERS))),
+        MonitorPanel("‖Wₕ‖²/‖Wₕ₊₁‖²", tuple((f"ratio_{h}", f"layers {h}, {h + 1}") for h in range(1, LAYERS)), True),
         MonitorPanel(
             "against their bounds of 1",
             (

@@ -9,7 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._core import Estimate
-from ..objectives import ConvFilter, Easiness, FilterPoint, IsotropicPatches, closeness_bound, easiness
+from ..objectives import (
+    ConvFilter,
+    Easiness,
+    FilterPoint,
+    IsotropicPatches,
+    StepTable,
+    closeness_bound,
+    easiness,
+)
 from ..theory import AbstractCertificate, du2018_filter
 from .objective import AbstractObjectiveSystem, MonitorPanel, ObjectiveQuestion
 
@@ -20,7 +28,8 @@ NARROWEST = 1e-3
 class ConvFilterSystem(AbstractObjectiveSystem):
     """Population or stochastic descent on a ConvFilter.
 
-    `accuracy` ε and `delta` are those of the theorem on stochastic descent.
+    `accuracy` ε and `delta` are those of the theorem on stochastic descent. `adaptive`: the default step size is the first of
+    `step_table`, whose later ones grow as the filter comes closer.
     """
 
     name: ClassVar[str] = "conv-filter"
@@ -31,6 +40,7 @@ class ConvFilterSystem(AbstractObjectiveSystem):
         "Theorem 6.1: one neuron, convergence to w*",
         "Theorem 6.2: one neuron, linear rate, printed and with its factor",
         "Theorem 6.3: many patches, linear rate, printed and corrected",
+        "Theorems 6.2, 6.3 with adaptive steps",
         "Theorem 6.4: stochastic descent, printed and repaired; the linear rate of exact labels",
         "Theorem 6.5 replaced: close patches",
         "Theorem 6.6: random starts",
@@ -53,11 +63,20 @@ class ConvFilterSystem(AbstractObjectiveSystem):
     objective: ConvFilter
     accuracy: float = eqx.field(static=True, default=0.01)
     delta: float = eqx.field(static=True, default=0.1)
+    adaptive: bool = eqx.field(static=True, default=False)
 
     @functools.cached_property
     def easiness(self) -> Easiness:
         """The constants of the patches around w*."""
         return easiness(self.objective.patches, self.objective.filter)
+
+    @functools.cached_property
+    def step_table(self) -> StepTable:
+        """The adaptive steps of this distribution, for the population's gradients or for those of batches.
+
+        **Raises:** `ValueError` for batches of unbounded patches.
+        """
+        return self.easiness.step_table(self.objective.patches.bound, self.objective.batch)
 
     def start(self, point: FilterPoint, step_size: float) -> du2018_filter.Start:
         """The numbers that the theorems ask about, with the constants up to the angle of the start."""
@@ -86,6 +105,10 @@ class ConvFilterSystem(AbstractObjectiveSystem):
         start = self.start(question.point, eta)
         random = du2018_filter.RandomStart(objective.patches.dimension, objective.start_radius, found.widest)
         norm, longest = float(jnp.linalg.norm(objective.filter)), objective.patches.bound
+        if question.method == du2018_filter.ADAPTIVE:
+            if objective.batch is None:
+                return (du2018_filter.AdaptiveDescent(start, self.step_table.at(ratio)), random)
+            return (du2018_filter.RealizableDescent(start, Estimate(longest), objective.batch), random)
         if objective.batch is not None:
             middle = max((angle + found.widest) / 2, angle) if found.widest is not None else angle
             wider = self._start_at(middle, ratio, eta, found)
@@ -93,7 +116,7 @@ class ConvFilterSystem(AbstractObjectiveSystem):
             return (
                 du2018_filter.StochasticDescent(wider, middle, norm, bound, self.accuracy, self.delta, question.epochs),
                 du2018_filter.StochasticDescentPrinted(wider, self.accuracy, norm, bound),
-                du2018_filter.RealizableDescent(wider, Estimate(longest)),
+                du2018_filter.RealizableDescent(wider, Estimate(longest), objective.batch),
                 random,
             )
         gamma_at = Estimate(float(np.interp(angle, found.angles, found.gamma)))
@@ -123,6 +146,13 @@ class ConvFilterSystem(AbstractObjectiveSystem):
     def default_step_size(self, point: FilterPoint) -> tuple[float, str]:
         """What Theorem 6.3 allows at the start; where it allows none, half of 1/λ_max(E[AAᵀ]) at w*."""
         ratio = self._distance(point)
+        if self.adaptive:
+            origin = (
+                "γ₁/s, which contracts fastest in expectation"
+                if self.objective.batch is not None
+                else ("the least (γ − 6L_cross)/(2(L + 10L_cross + 4β)²) of Theorem 6.3 up to the start's angle")
+            )
+            return self.step_table.at(ratio), f"{origin}; later ones by the distance"
         eta = self.easiness.step_size(math.asin(ratio)) if ratio < 1 else None
         if eta is not None and self.objective.batch is None:
             return eta, "(γ − 6L_cross)/(2(L + 10L_cross + 4β)²), the largest of Theorem 6.3"

@@ -16,6 +16,7 @@ from .loop import run as run
 from .loop import trajectory as trajectory
 from .methods import AbstractMethod as AbstractMethod
 from .methods import DecreasingSteps as DecreasingSteps
+from .methods import DistanceSteps as DistanceSteps
 from .methods import Flow as Flow
 from .methods import Moved as Moved
 from .methods import PerturbedDescent as PerturbedDescent

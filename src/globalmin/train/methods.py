@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 import jax.flatten_util
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from .._core import RESULTS
@@ -100,6 +101,42 @@ class DecreasingSteps(AbstractMethod):
         eta = self.step_size_at(step_size, epoch.astype(step_size.dtype))
         proposal, result = gradient_step(gradient_of, moved, solver, gradient, eta)
         return Moved(proposal, memory, {}, result)
+
+
+class DistanceSteps(AbstractMethod):
+    """Gradient descent whose step size is read from a table by the distance to a target, such as a teacher's filter.
+
+    η_t = η · `factors`[j] with j the first of the ascending `distances` that is at least ‖θ_t − target‖, or the last one
+    beyond. Each epoch records its `step_size`, and as `promised_ratio` the entry of `ratios`, a theorem's bound on the squared
+    distance's factor for that step.
+
+    **Raises:** `ValueError` for tables of different lengths, distances that do not ascend, or factors that are not positive.
+    """
+
+    name: ClassVar[str] = "descent with adaptive steps"
+
+    target: PyTree
+    distances: Float[Array, " m"]
+    factors: Float[Array, " m"]
+    ratios: Float[Array, " m"]
+
+    def __check_init__(self):
+        distances, factors = np.asarray(self.distances), np.asarray(self.factors)
+        if not distances.size or distances.shape != factors.shape or distances.shape != self.ratios.shape:
+            raise ValueError(
+                "distances, factors, ratios: three tables of one length expected, shapes "
+                f"{distances.shape}, {factors.shape}, {self.ratios.shape} came"
+            )
+        if not (np.diff(distances) > 0).all() or not (np.isfinite(factors) & (factors > 0)).all():
+            raise ValueError("distances: ascending numbers expected, and positive factors for them")
+
+    def __call__(self, gradient_of, moved, solver, gradient, gradient_norm, step_size, epoch, memory) -> Moved:
+        """A gradient step of the size that the table has for this distance."""
+        gap = jax.flatten_util.ravel_pytree(moved)[0] - jax.flatten_util.ravel_pytree(self.target)[0]
+        row = jnp.minimum(jnp.searchsorted(self.distances, jnp.linalg.norm(gap)), self.distances.size - 1)
+        eta = step_size * self.factors[row]
+        proposal, result = gradient_step(gradient_of, moved, solver, gradient, eta)
+        return Moved(proposal, memory, {"step_size": eta, "promised_ratio": self.ratios[row]}, result)
 
 
 class PerturbedDescent(AbstractMethod):

@@ -61,8 +61,11 @@ class PreparedObjective(AbstractPrepared):
         looks["epoch"] = looks.get("epoch", np.zeros(0)).astype(int)
         steps = scalars(log.records)
         if "loss" in steps:
-            epochs = steps["epoch"].astype(float)
-            steps["step_size"] = np.broadcast_to(self.method.step_size_at(self.step_size, epochs), epochs.shape).copy()
+            if "step_size" not in steps:  # a method that chooses it on the way has recorded it
+                epochs = steps["epoch"].astype(float)
+                steps["step_size"] = np.broadcast_to(
+                    self.method.step_size_at(self.step_size, epochs), epochs.shape
+                ).copy()
             steps |= self.objective.derive(steps)
         return looks | loss_bounds(self.theorems, looks["epoch"]), steps
 

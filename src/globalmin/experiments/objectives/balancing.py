@@ -72,6 +72,6 @@ class BalancingConfig(AbstractObjectiveConfig):
         slope = {"relu": 0.0, "leaky": 0.1, "linear": 1.0}[self.activation]
         return BalancingSystem(HomogeneousNetwork(x, y, shapes, scales, slope, self.flow))
 
-    def method(self) -> train.AbstractMethod:
+    def method(self, system, point) -> train.AbstractMethod:
         """Descent or flow."""
         return train.Flow() if self.flow else train.DESCENT

@@ -34,8 +34,8 @@ class AbstractObjectiveConfig(pydantic.BaseModel, ABC):
         """What the problem consists of beyond the numbers here, to be stored in the run's data.npz. Default: nothing."""
         return {}
 
-    def method(self) -> train.AbstractMethod:
-        """What an epoch does. Default: a gradient step, the same size throughout."""
+    def method(self, system: Any, point: Any) -> train.AbstractMethod:
+        """What an epoch does, in a run from `point`. Default: a gradient step, the same size throughout."""
         return train.DESCENT
 
     def starting_point(self, system: Any) -> Any:
@@ -45,13 +45,15 @@ class AbstractObjectiveConfig(pydantic.BaseModel, ABC):
     def prepare(self, arrays: dict[str, np.ndarray]) -> train.PreparedObjective:
         """The run before its first epoch."""
         system = self.build(arrays)
+        point = self.starting_point(system)
+        if point is None:
+            point = system.objective.init(key=jax.random.key(self.seed))
         return train.prepare_objective(
             system,
             epochs=self.epochs,
-            key=jax.random.key(self.seed),
-            point=self.starting_point(system),
+            point=point,
             step_size=self.step_size,
-            method=self.method(),
+            method=self.method(system, point),
             looks=self.looks,
         )
 

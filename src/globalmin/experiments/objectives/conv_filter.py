@@ -10,9 +10,11 @@ import numpy as np
 import pydantic
 
 from ... import data as datasets
+from ... import train
 from ...objectives import (
     AbstractPatches,
     ConvFilter,
+    FilterPoint,
     IsotropicPatches,
     PlanarPatches,
     SamplePatches,
@@ -33,6 +35,8 @@ class ConvFilterConfig(AbstractObjectiveConfig):
 
     name: ClassVar[str] = "conv-filter"
 
+    epochs: pydantic.PositiveInt = 2000
+    """Steps of descent at most."""
     data: str = "gaussian"
     """gaussian, sphere, planar, or a data set by name (digits, mnist, ...) or file whose rows are cut into patches. A .npz may
     hold patches as they are: X of shape (inputs, patches, numbers of a patch)."""
@@ -62,6 +66,8 @@ class ConvFilterConfig(AbstractObjectiveConfig):
     """Radius of the ball of the start, in |w*|."""
     batch: pydantic.PositiveInt | None = None
     """Inputs of each stochastic step. Default: the gradient of the whole distribution."""
+    steps: Literal["constant", "adaptive"] = "constant"
+    """adaptive: eta_t of Theorems 6.2 and 6.3, larger the closer w is to w*; with a batch, that of the best expected rate."""
     accuracy: float = pydantic.Field(default=0.01, gt=0, lt=1)
     """epsilon of |w - w*| <= epsilon |w*|."""
     delta: float = pydantic.Field(default=0.1, gt=0, lt=1)
@@ -75,6 +81,10 @@ class ConvFilterConfig(AbstractObjectiveConfig):
             PlanarPatches(self.patches or 1, float(self.spread), self._closeness())
         if self.data not in SYNTHETIC and (self.patches is not None or self.dimension is not None):
             raise ValueError("patches, dimension: neither expected for data; patch_size and the input decide them")
+        if self.steps == "adaptive" and self.step_size is not None:
+            raise ValueError(
+                f"step_size: none expected with adaptive steps, which have their own, {self.step_size} came"
+            )
         return self
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -96,7 +106,16 @@ class ConvFilterConfig(AbstractObjectiveConfig):
         patches = self._distribution(arrays)
         start = jnp.asarray(arrays["start"]) if "start" in arrays else None
         objective = ConvFilter(patches, jnp.asarray(arrays["teacher"]), self.batch, noise, self.radius, start)
-        return ConvFilterSystem(objective, self.accuracy, self.delta)
+        return ConvFilterSystem(objective, self.accuracy, self.delta, self.steps == "adaptive")
+
+    def method(self, system: ConvFilterSystem, point: FilterPoint) -> train.AbstractMethod:
+        """The same step size throughout, or that of the table for each distance."""
+        if self.steps == "constant":
+            return train.DESCENT
+        table, norm = system.step_table, float(np.linalg.norm(np.asarray(system.objective.filter)))
+        first = system.default_step_size(point)[0]
+        parts = (table.distances * norm, table.sizes / first, table.ratios)
+        return train.DistanceSteps(FilterPoint(system.objective.filter), *(jnp.asarray(part) for part in parts))
 
     def _distribution(self, arrays: dict[str, np.ndarray]) -> AbstractPatches:
         if "patches" in arrays:

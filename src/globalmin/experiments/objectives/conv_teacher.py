@@ -18,6 +18,8 @@ class ConvTeacherConfig(AbstractObjectiveConfig):
 
     name: ClassVar[str] = "conv-teacher"
 
+    epochs: pydantic.PositiveInt = 500
+    """Steps of descent at most."""
     patches: pydantic.PositiveInt | None = None
     """k, the number of patches. Default: the length of teacher_output, the inputs' length over the dimension, or 20."""
     dimension: pydantic.PositiveInt | None = None

@@ -85,6 +85,6 @@ class FactorizationConfig(AbstractObjectiveConfig):
         objective = Factorization(m, self.rank, scale, regularized=self.regularized, accuracy=self.accuracy)
         return FactorizationSystem(objective, epsilon)
 
-    def method(self) -> train.AbstractMethod:
+    def method(self, system, point) -> train.AbstractMethod:
         """Descent with steps of that exponent."""
         return train.DecreasingSteps(self.exponent)

@@ -65,7 +65,7 @@ class SaddleConfig(AbstractObjectiveConfig):
         octopus = Octopus(self.dimension, self.L, self.gamma, self.tau, accuracy, underflow_stops=not perturbed)
         return SaddleSystem(LogOctopus(octopus) if self.arithmetic == "log" else octopus)
 
-    def method(self) -> train.AbstractMethod:
+    def method(self, system, point) -> train.AbstractMethod:
         """Descent, or perturbed descent with a key of its own."""
         if self.method_name == "descent":
             return train.DESCENT

@@ -1,5 +1,7 @@
 """Learning one convolutional filter from any distribution of patches: Du's thesis, chapter 6."""
 
+from .descent import ADAPTIVE as ADAPTIVE
+from .descent import AdaptiveDescent as AdaptiveDescent
 from .descent import Closeness as Closeness
 from .descent import Converges as Converges
 from .descent import ManyPatches as ManyPatches

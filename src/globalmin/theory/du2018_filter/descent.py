@@ -155,6 +155,52 @@ class ManyPatches(AbstractEstimated):
         return self.start.steps_until(accuracy, self.factor)
 
 
+ADAPTIVE = "descent with adaptive steps"
+"""The method that reads η_t from the distance, as `train.DistanceSteps` names itself."""
+
+
+class AdaptiveDescent(AbstractEstimated):
+    """‖w_{t+1} − w*‖² ≤ (1 − (3/2)η_t(γ̲(φ_t) − 6L_cross))‖w_t − w*‖² for η_t chosen by φ_t = arcsin(‖w_t − w*‖/‖w*‖).
+
+    Theorems 6.2 (one patch, L_cross = 0) and 6.3 with their adaptive steps, the least (γ − 6L_cross)/(2(L + 10L_cross + 4β)²)
+    over φ ≤ φ_t: ⟨∇ℓ, w − w*⟩ and ‖∇ℓ‖ are bounded by the constants at θ_t ≤ φ_t. As φ_t falls the steps grow. `largest_step`
+    is that least value at the start; `start.step_size` is η₀.
+    """
+
+    source: ClassVar[str] = f"{PAPER}, Theorems 6.2 and 6.3 with adaptive steps, corrected"
+    statement: ClassVar[str] = "steps chosen by the distance: it falls linearly from any start with ‖w₀ − w*‖ < ‖w*‖"
+    method: ClassVar[str] = ADAPTIVE
+    errata_ids: ClassVar[tuple[str, ...]] = ManyPatches.errata_ids
+    assumed: ClassVar[str] = MODEL
+
+    start: Start
+    largest_step: float
+
+    def inequalities(self) -> tuple[Hypothesis, ...]:
+        """The ball, γ > 6L_cross and the first step size."""
+        s = self.start
+        return (
+            s.population(),
+            *s.all_directions(),
+            s.inside(),
+            Hypothesis.at_least("γ > 6 L_cross", s.gamma.value, 6 * s.cross.value, strict=True),
+            s.positive_step(),
+            Hypothesis.at_most(
+                "η₀ ≤ min over φ ≤ φ₀ of (γ − 6L_cross)/(2(L + 10L_cross + 4β)²)", s.step_size, self.largest_step
+            ),
+        )
+
+    def promises(self) -> tuple[Promise, ...]:
+        """The squared distance at each step's own rate, and at the first one's throughout."""
+        if self.verdict is Verdict.FAILS:
+            return ()
+        s = self.worst().start
+        return (
+            *_rate(s, s.margin, 1.5),
+            Promise("the squared distance over 1 − (3/2)η_t(γ̲(φ_t) − 6L_cross)", "ratio_share", "<=", 1.0),
+        )
+
+
 class ManyPatchesPrinted(AbstractEstimated):
     """Theorem 6.3 as printed, with γ at φ₀ alone (`gamma_at`) and the ratio 1 − η(γ − 6L_cross)/2."""
 

@@ -14,7 +14,7 @@ import equinox as eqx
 
 from ..._core import Estimate
 from ..certificate import Hypothesis, Promise, Verdict
-from ..estimated import AbstractEstimated, estimate
+from ..estimated import AbstractEstimated, estimate, over
 from .start import MODEL, PAPER, Start
 
 
@@ -131,34 +131,42 @@ class StochasticDescentPrinted(AbstractEstimated):
 
 
 class RealizableDescent(AbstractEstimated):
-    """E‖w⁺ − w*‖² ≤ (1 − 2ηγ₁ + η²R⁴)‖w − w*‖² inside the ball: with exact labels no noise is left at w*.
+    """E‖w⁺ − w*‖² ≤ (1 − 2ηγ₁ + η²s)‖w − w*‖² inside the ball: with exact labels no noise is left at w*.
 
-    `longest` R with ‖Z_i‖ ≤ R; one step in expectation, and as long as the filter stays in the ball of `start`.
+    `longest` R with ‖Z_i‖ ≤ R; `batch` inputs a step. s = min{R⁴, (L + 10L_cross + 4β)² + R⁴/batch}: no gradient of an input
+    is longer than R²‖w − w*‖, and the mean of a batch deviates from the population's with a variance smaller by the batch.
+    One step in expectation, and as long as the filter stays in the ball of `start`; with adaptive steps the first one.
     """
 
     source: ClassVar[str] = "globalmin, beside Theorem 6.4 of Du's thesis"
     statement: ClassVar[str] = "stochastic descent on exact labels contracts linearly in expectation, with no floor"
-    method: ClassVar[str] = "descent"
     errata_ids: ClassVar[tuple[str, ...]] = ("du2018-filter-6.14",)
     assumed: ClassVar[str] = f"{MODEL}; the filter stays in the ball"
 
     start: Start
     longest: Estimate = eqx.field(converter=estimate)
+    batch: int = 1
 
     def inequalities(self) -> tuple[Hypothesis, ...]:
-        """γ₁ > 0 and η < 2γ₁/R⁴."""
-        s, r = self.start, self.longest.value
-        limit = 2 * max(s.margin, 0.0) / r**4 if math.isfinite(r) else 0.0
+        """γ₁ > 0 and η < 2γ₁/s."""
+        s = self.start
+        limit = over(2 * max(s.margin, 0.0), self.square) if math.isfinite(self.square) else 0.0
         return (
             *s.all_directions(),
             s.inside(),
             Hypothesis.at_least("γ₁ = γ − 6L_cross > 0", s.margin, 0.0, strict=True),
             s.positive_step(),
-            Hypothesis.at_most("η < 2γ₁/R⁴", s.step_size, limit, strict=True),
+            Hypothesis.at_most("η < 2γ₁/min{R⁴, (L + 10L_cross + 4β)² + R⁴/batch}", s.step_size, limit, strict=True),
         )
 
     @property
+    def square(self) -> float:
+        """s, a bound of E‖g‖² in squares of the distance."""
+        fourth = self.longest.value**4
+        return min(fourth, self.start.slope**2 + fourth / self.batch)
+
+    @property
     def factor(self) -> float:
-        """1 − 2ηγ₁ + η²R⁴."""
+        """1 − 2ηγ₁ + η²s."""
         s = self.start
-        return 1 - 2 * s.step_size * s.margin + s.step_size**2 * self.longest.value**4
+        return 1 - 2 * s.step_size * s.margin + s.step_size**2 * self.square
