@@ -80,9 +80,9 @@ def _apart(run, closest: float, octopus: Octopus, dimension: int) -> Claim:
     In the region of a saddle x_i and the coordinates that wait or are through evolve by 1 + 2ηγ and 1 − 2ηL, so that ‖∇f‖ ≤
     2L dist and a step leaves at least q = 1 − 2ηL of the distance. While ‖∇f‖ > g the distance is above g/2L; the next
     iterate is no closer than qg/2L, and where its gradient is small it is perturbed. (Landing from a buffer, |x_i| ends at
-    least 0.16τ from 4τ: a step of η = 1/4L covers at most 1.84τ of the 2τ left.) A point uniform in a ball of radius r is within
-    δ' = (p/2^j)^(1/d) r of any given one with probability at most p/2^j; summed over the j = 1, 2, ... perturbations of a run
-    that is p. Until the next one is due no more than wait + 1 steps are taken with a small gradient.
+    least 0.16τ from 4τ: a step of η = 1/4L covers at most 1.84τ of the 2τ left.) A point uniform in a ball of radius r is
+    within δ' = (p/2^j)^(1/d) r of any given one with probability at most p/2^j; summed over the j = 1, 2, ... perturbations of
+    a run that is p. Until the next one is due no more than wait + 1 steps are taken with a small gradient.
     """
     config, results = run.config, run.certificate["verification"]["results"]
     radius = threshold = octopus.tau / 100

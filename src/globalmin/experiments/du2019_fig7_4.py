@@ -8,8 +8,8 @@ from .du2019_escapes import escapes
 SOURCE = "Du, Jin, Lee, Jordan, Póczos, Singh, NeurIPS 2017; Du, thesis CMU-ML-19-102, Figure 7.4"
 
 SIZES: dict[str, dict[str, Any]] = {
-    "small": {"dimension": 10, "L": [1.0, 1.5, 2.0, 3.0], "epochs": 1_000_000_000, "seeds": 3},
-    "paper": {"dimension": 10, "L": [1.0, 1.5, 2.0, 3.0], "epochs": 1_000_000_000, "seeds": 10},
+    "small": {"dimension": 10, "L": [1.0, 1.5, 2.0, 3.0], "epochs": 1_000_000_000, "seeds": 20},
+    "paper": {"dimension": 10, "L": [1.0, 1.5, 2.0, 3.0], "epochs": 1_000_000_000, "seeds": 100},
 }
 
 

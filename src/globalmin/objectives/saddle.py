@@ -8,6 +8,7 @@ The source defines f on a domain D ("the octopus") and extends it by a theorem o
 which is f on D, C² with a Lipschitz Hessian, tridiagonal in its Hessian, and has no other minima.
 """
 
+import functools
 import math
 from collections.abc import Mapping
 
@@ -267,6 +268,7 @@ class Octopus(AbstractObjective):
         return self.minimum_distance(point) <= self.accuracy
 
 
+@functools.cache
 def gradient_lipschitz(L: float, gamma: float, relative: float = 1e-4) -> Estimate:
     """ℓ = max ‖∇²f‖ on D: 2L, or what the buffer's block [[g₁″ + g₂″v², 2g₂′v], [2g₂′v, 2g₂]] has; no τ in it.
 
@@ -288,6 +290,7 @@ def gradient_lipschitz(L: float, gamma: float, relative: float = 1e-4) -> Estima
         centres = (centres[norms + reach > best][:, None] + corners).reshape(-1, 2)
 
 
+@functools.cache
 def hessian_lipschitz(L: float, gamma: float, tau: float) -> float:
     """ρ, the Lipschitz constant of the Hessian on D: the largest |D³f(u, u, u)| over unit u, by a grid; ∝ 1/τ."""
     t, v, angle = np.meshgrid(

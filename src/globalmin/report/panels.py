@@ -37,6 +37,7 @@ class Panel:
     log: bool = False
     x_label: str = "epoch"
     log_x: bool = False
+    kinds: bool = False  # lines are kinds of things and not steps of a scale: hues instead of shades
     marks: bool = True  # markers along the lines; without them lines of fewer than three points are markers alone
     contours: tuple[np.ndarray, np.ndarray, np.ndarray] | None = (
         None  # x, y and the heights of a function below the lines
@@ -59,6 +60,7 @@ def draw_panels(panels: Sequence[Panel | Picture], columns: int = 3) -> "Figure"
     rows = -(-len(panels) // columns)
     with figures.style():
         figure = Figure(figsize=(3.1 * columns, 2.5 * rows), layout="constrained")
+        figure.get_layout_engine().set(h_pad=0.09)  # room between an axis' label and the title below it
         axes = np.atleast_1d(np.asarray(figure.subplots(rows, columns))).ravel()
         first = next((panel for panel in panels if isinstance(panel, Panel)), None)
         for ax, panel in zip(axes, panels, strict=False):
@@ -69,10 +71,11 @@ def draw_panels(panels: Sequence[Panel | Picture], columns: int = 3) -> "Figure"
                 continue
             if panel.contours is not None:
                 ax.contour(*panel.contours, levels=24, colors=figures.GREY, linewidths=0.4, linestyles="solid")
+            colors = (*figures.PALETTE[2:], SHADES[0], SHADES[1]) if panel.kinds else SHADES
             for k, line in enumerate(panel.lines):
                 few = not panel.marks and len(line.epochs) < 3
                 ax.plot(
-                    line.epochs, line.values, label=line.label, color=SHADES[k % len(SHADES)],
+                    line.epochs, line.values, label=line.label, color=colors[k % len(colors)],
                     marker=MARKS[k % len(MARKS)] if panel.marks or few else "", linestyle="" if few else "-",
                     markersize=6 if few else None, markevery=max(1, len(line.epochs) // 8),
                 )  # fmt: skip
