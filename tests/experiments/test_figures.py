@@ -143,7 +143,7 @@ def test_sizes_of_both_scales_have_the_same_entries(figure):
 
 def test_the_systems_list_every_figure():
     listed = {figure for kind in [*SYSTEMS.values(), *OBJECTIVES.values()] for figure in kind.figures}
-    assert set(FIGURES) <= listed
+    assert listed == set(FIGURES)
 
 
 def test_the_test_loss_is_that_of_the_stored_weights(tmp_path):
