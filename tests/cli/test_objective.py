@@ -6,8 +6,17 @@ import numpy as np
 import pytest
 import scipy.sparse
 
+from globalmin import report
 from globalmin.cli.main import main
-from globalmin.experiments import CONFIGS, BalancingConfig, FactorizationConfig, SaddleConfig, execute, resume
+from globalmin.experiments import (
+    CONFIGS,
+    BalancingConfig,
+    ConvFilterConfig,
+    FactorizationConfig,
+    SaddleConfig,
+    execute,
+    resume,
+)
 from globalmin.report import open_run
 
 
@@ -92,10 +101,15 @@ def test_adaptive_steps_keep_each_ones_bound(tmp_path, capsys):
         SaddleConfig(dimension=4, arithmetic="log", epochs=5000, looks=12),
         FactorizationConfig(rank=2, rows=7, columns=5, epochs=40, exponent=0.6, looks=6),
         BalancingConfig(n=6, dimension=4, widths=(3, 3), epochs=30, looks=6),
+        ConvFilterConfig(
+            data="sphere", batch=4, steps="adaptive", start=(1.0, 0.5, 0, 0, 0), teacher="first", epochs=40, looks=6
+        ),
     ],
     ids=lambda c: f"{c.name}-{getattr(c, 'arithmetic', '')}",
 )
-def test_interrupted_and_resumed_is_bit_for_bit_the_same(tmp_path, config):
+def test_interrupted_and_resumed_is_bit_for_bit_the_same(tmp_path, config, monkeypatch):
+    # Pages are most of a short run's time, and are drawn from what is compared here.
+    monkeypatch.setattr(report, "write_report", lambda folder: None)
     whole = execute(config, tmp_path / "whole")
 
     def interrupt(epoch, epochs, quantities):

@@ -5,6 +5,8 @@ from .gradients import gradients as gradients
 from .objectives import CONFIGS as CONFIGS
 from .objectives import AbstractObjectiveConfig as AbstractObjectiveConfig
 from .objectives import BalancingConfig as BalancingConfig
+from .objectives import ConvFilterConfig as ConvFilterConfig
+from .objectives import ConvTeacherConfig as ConvTeacherConfig
 from .objectives import FactorizationConfig as FactorizationConfig
 from .objectives import SaddleConfig as SaddleConfig
 from .plan import PlanConfig as PlanConfig

@@ -1,8 +1,8 @@
 """Figures 7.2 and 7.5 of Du's thesis: the octopus, and the paths of descent and perturbed descent in slices of it.
 
-Left, the function of two dimensions with its path; then the slices (x_1, x_2), (x_2, x_3), ... of runs in five dimensions:
-descent comes closer to each saddle than to the one before, so that the slices look ever more like one line; perturbed
-descent does not.
+Left, the function of two dimensions with its path in D; then the slices (x_1, x_2), (x_2, x_3), ... of runs in five
+dimensions, the second coordinate in logarithm: descent comes closer to each saddle than to the one before; perturbed descent
+does not.
 """
 
 from pathlib import Path
@@ -43,19 +43,15 @@ def run(out: Path, scale: str, seed: int, bar) -> dict[str, Any]:
     octopus = Octopus(2, L=size["L"])
     panels = [
         Panel(
-            "the octopus, d = 2", "x₂", [*_outline(octopus.tau), _path(runs["plane"], 1, "descent"), *_points(octopus.tau)],
-            x_label="x₁", contours=_contours(octopus, size["grid"]), marks=False,
+            "the octopus, d = 2", "x₂", [_path(runs["plane"], 1, "descent"), *_points(octopus.tau), *_outline(octopus.tau)],
+            x_label="x₁", contours=_contours(octopus, size["grid"]), marks=False, kinds=True,
         )
     ]  # fmt: skip
     for k in range(1, size["dimension"]):
-        saddles, _ = _points(octopus.tau)
-        lines = [
-            *_outline(octopus.tau),
-            _path(runs["descent"], k, "descent"),
-            saddles,
-            _path(runs["perturbed"], k, "perturbed"),
-        ]
-        panels.append(Panel(f"slice x{k}, x{k + 1}", f"|x{k + 1}|", lines, x_label=f"|x{k}|", marks=False))
+        lines = [_path(runs["descent"], k, "descent"), _path(runs["perturbed"], k, "perturbed")]
+        title = f"slice of D, d = {size['dimension']}: x{_low(k)}, x{_low(k + 1)}"
+        labels = (f"|x{_low(k + 1)}|", lines, True, f"|x{_low(k)}|")
+        panels.append(Panel(title, *labels, marks=False, kinds=True))
     closest = {
         n: runs[n].certificate["verification"]["results"]["closest to each saddle"] for n in ("descent", "perturbed")
     }
@@ -103,10 +99,14 @@ def _path(found, k: int, label: str) -> Line:
     return Line(label, np.abs(found.trajectory[f"x{k}"].values), np.abs(found.trajectory[f"x{k + 1}"].values))
 
 
+def _low(k: int) -> str:
+    return str(k).translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉"))
+
+
 def _outline(tau: float) -> list[Line]:
     """The boundary of D in the plane of two consecutive coordinates, where both are not negative."""
     x = np.array([0, 2, 2, 6, 6]) * tau
-    return [Line("boundary of D", x, np.array([1, 1, 6, 6, 0]) * tau)]
+    return [Line("_boundary of D", x, np.array([1, 1, 6, 6, 0]) * tau)]
 
 
 def _points(tau: float) -> list[Line]:

@@ -7,6 +7,7 @@ are taken one by one. float64 loses a waiting coordinate after 1074 halvings, an
 
 import math
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
@@ -87,29 +88,25 @@ class LogOctopus(AbstractExactObjective):
 
     def watch(self, point: dict[str, Array], first: dict[str, Array]) -> dict[str, float]:
         """As the octopus's records, with log₁₀ of the smallest waiting coordinate, T_k as `hit`k (−1 if not yet) and T_k^τ."""
-        x, i = self.position(point), int(point["active"])
-        waiting = np.asarray(self.logs(point))[i + 1 :]
-        stage = 2.0 if i == self.octopus.dimension else 1.0 if float(point["y"]) > 0 else 0.0
-        epoch, last = np.asarray(point["epoch"]), np.abs(np.asarray(x))[-1]
+        found = {name: np.asarray(value) for name, value in _measured(self, point).items()}
+        i, epoch = int(point["active"]), np.asarray(point["epoch"])
+        waiting = found["logs"][i + 1 :]
         eta = math.expm1(float(point["rate_up"])) / (2 * self.octopus.gamma)
-        apart, curvature = self.octopus.minimum_distance(x), self.octopus.lambda_min(x)
-        norm = np.linalg.norm(np.asarray(self.octopus.gradient(x)))
-        early = self.octopus.early(epoch, eta, last, np.asarray(apart), norm, np.asarray(curvature))
+        early = self.octopus.early(
+            epoch, eta, found["last"], found["minimum_distance"], found["gradient_norm"], found["curvature"]
+        )
         events = {
             f"{name}{k + 1}": float(value)
             for name in ("hit", "buffered")
             for k, value in enumerate(np.asarray(point[name]))
         }
+        shown = ("last", "in_domain", "saddle_distance", "minimum_distance", "curvature")
         return {
             **events,
             **{name: float(value) for name, value in early.items()},
+            **{name: float(found[name]) for name in shown},
             "active": i + 1.0,
-            "stage": stage,
-            "last": float(last),
-            "in_domain": float(self.octopus.in_domain(x)),
-            "saddle_distance": float(jnp.linalg.norm(x - self.octopus.current_saddle(x))),
-            "minimum_distance": float(apart),
-            "curvature": float(curvature),
+            "stage": 2.0 if i == self.octopus.dimension else 1.0 if float(point["y"]) > 0 else 0.0,
             "log10_waiting": float(waiting.min() / math.log(10)) if waiting.size else math.nan,
         }
 
@@ -165,3 +162,17 @@ class LogOctopus(AbstractExactObjective):
         found |= {"buffered": buffered, "rate_up": up, "rate_down": down}
         new = {name: jnp.asarray(found.get(name, value), value.dtype) for name, value in point.items()}
         return new, epochs - left
+
+
+@eqx.filter_jit
+def _measured(objective: LogOctopus, point: dict[str, Array]) -> dict[str, Array]:
+    o, x = objective.octopus, objective.position(point)
+    return {
+        "logs": objective.logs(point),
+        "last": jnp.abs(x[-1]),
+        "in_domain": o.in_domain(x),
+        "saddle_distance": jnp.linalg.norm(x - o.current_saddle(x)),
+        "minimum_distance": o.minimum_distance(x),
+        "curvature": o.lambda_min(x),
+        "gradient_norm": jnp.linalg.norm(o.gradient(x)),
+    }

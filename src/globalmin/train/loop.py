@@ -44,6 +44,11 @@ class AbstractPrepared(ABC):
     state: DescentState
     theorems: tuple[Evaluated, ...]
 
+    @property
+    def stretch(self) -> int:
+        """The most epochs that one call of `advance` is asked for. Default: the length of a compiled loop's records."""
+        return CHUNK
+
     @abstractmethod
     def advance(self, state: DescentState, epochs: int) -> tuple[DescentState, Records]:
         """At most so many epochs on."""
@@ -71,7 +76,7 @@ def run(prepared: AbstractPrepared, log: Log, state: DescentState | None = None)
     for epoch in prepared.looks:
         message, reached = "", False
         while state.epoch < epoch and not message and not reached:
-            state, records = prepared.advance(state, min(int(epoch) - state.epoch, CHUNK))
+            state, records = prepared.advance(state, min(int(epoch) - state.epoch, prepared.stretch))
             log.records.append(records)
             message, reached = records.message, records.reached
         if state.epoch not in looked or message:

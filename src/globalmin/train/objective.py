@@ -38,6 +38,11 @@ class PreparedObjective(AbstractPrepared):
         """What is made small."""
         return self.system.objective
 
+    @property
+    def stretch(self) -> int:
+        """All epochs up to the next look for an objective with an update of its own, which has no use for less."""
+        return self.epochs if isinstance(self.objective, AbstractExactObjective) else super().stretch
+
     def advance(self, state: DescentState, epochs: int) -> tuple[DescentState, Records]:
         """At most so many epochs on; by the objective's own update where it has one."""
         if isinstance(self.objective, AbstractExactObjective):
