@@ -3,6 +3,7 @@
 import math
 
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from globalmin import train
@@ -25,6 +26,26 @@ def test_slow_escape_holds_up_to_half_over_L_and_not_beyond():
     assert du2017.SlowEscape(start(), 1 / (2 * E) * (1 + 1e-12)).verdict == Verdict.FAILS
     for bad in (start(L=0.5), start(farthest=1.1), start(nearest=0.0), start(tau=2.0)):
         assert du2017.SlowEscape(bad, 0.01).verdict == Verdict.FAILS
+
+
+def test_how_long_slow_escape_is_promised():
+    """((L + γ)/γ)^(d−1) by hand: 3⁴ for d = 5, L = 2, γ = 1 and 1.5⁴ for γ = 4; 1/(2ηγ) times that in the sharper form."""
+    assert start(L=2.0).bound == 81
+    assert start(L=2.0, gamma=2.0, d=4).bound == 8
+    assert start(L=2.0, gamma=4.0).bound == 1.5**4
+    eta, octopus = 0.1, Octopus(5, L=2.0, gamma=2.0)
+    names = [p.name for p in du2017.SlowEscape(start(L=2.0, gamma=2.0), eta).promises()]
+    assert names[:2] == ["|x_d| ≤ 2τ up to epoch 16", "|x_d| ≤ 2τ before epoch 40"]
+    assert octopus.escape_bound == 16
+    epochs = np.array([15.0, 16.0, 17.0, 39.0, 40.0])
+    ones = np.ones(5)
+    found = octopus.early(epochs, eta, 3 * ones, 5 * ones, 0.1 * ones, -2 * ones)
+    np.testing.assert_array_equal(found["last_early"], [3, 3, np.nan, np.nan, np.nan])
+    np.testing.assert_array_equal(found["last_early_sharp"], [3, 3, 3, 3, np.nan])
+    np.testing.assert_array_equal(found["minimum_distance_early"], [5, 5, np.nan, np.nan, np.nan])
+    # ε-second-order stationary: ‖∇f‖ ≤ ε and λ_min ≥ −√(ρε); the least such ε is the larger of ‖∇f‖ and λ_min²/ρ.
+    level = 4 / hessian_lipschitz(2.0, 2.0, E)
+    np.testing.assert_allclose(found["second_order_early"][:2], max(0.1, level), rtol=1e-15)
 
 
 def test_the_experiments_step_is_not_the_theorems():
