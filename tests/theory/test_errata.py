@@ -51,7 +51,7 @@ def test_certificates_name_existing_errata(cls):
         assert erratum(id).id == id
     assert cls.source
     assert cls.statement
-    assert cls.method in ("any", "flow", "descent", "two-rate descent")
+    assert cls.method in ("any", "flow", "descent", "two-rate descent", "descent with adaptive steps")
 
 
 def test_all_theorems_are_found():

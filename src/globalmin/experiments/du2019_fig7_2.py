@@ -43,8 +43,9 @@ def run(out: Path, scale: str, seed: int, bar) -> dict[str, Any]:
     octopus = Octopus(2, L=size["L"])
     panels = [
         Panel(
-            "the octopus D (outlined), d = 2", "x₂", [_path(runs["plane"], 1, "descent"), *_points(octopus.tau), *_outline(octopus.tau)],
-            x_label="x₁", contours=_contours(octopus, size["grid"]), marks=False, kinds=True,
+            "the octopus D (outlined), d = 2", "x₂",
+            [_path(runs["plane"], 1, "descent"), *_points(octopus.tau), *_outline(octopus.tau)], x_label="x₁",
+            contours=_contours(octopus, size["grid"]), marks=False, kinds=True,
         )
     ]  # fmt: skip
     for k in range(1, size["dimension"]):
