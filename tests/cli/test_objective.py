@@ -71,19 +71,9 @@ def test_balancing_and_sparse_matrices_run(tmp_path, capsys):
 
 
 def test_adaptive_steps_keep_each_ones_bound(tmp_path, capsys):
-    command = [
-        "objective",
-        "conv-filter",
-        "--data",
-        "planar",
-        "--spread",
-        "0.5",
-        "--steps",
-        "adaptive",
-        "--epochs",
-        "30",
-    ]
-    assert main([*command, "--start", "0.7", "0.5", "--out", str(tmp_path / "run"), "--json"]) == 0
+    command = ["objective", "conv-filter", "--teacher", "first", "--steps", "adaptive", "--epochs", "60"]
+    start = ["--start", "0.3", "0.4", "0", "0.3", "0"]
+    assert main([*command, *start, "--out", str(tmp_path / "run"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["sentence"] == "held throughout"
     run = open_run(tmp_path / "run")
     (theorem,) = [t for t in run.certificate["theorems"] if "adaptive" in t["source"]]
