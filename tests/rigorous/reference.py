@@ -1,4 +1,4 @@
-"""The 300-bit reference and the attack of benchmarks/attack_certificates.py."""
+"""The 300-bit references and the attacks of benchmarks/attack_certificates.py and benchmarks/attack_systems.py."""
 
 import importlib.util
 import sys
@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 
-def _load() -> Any:
-    path = Path(__file__).parents[2] / "benchmarks" / "attack_certificates.py"
-    spec = importlib.util.spec_from_file_location("attack_certificates", path)
+def _load(name: str) -> Any:
+    path = Path(__file__).parents[2] / "benchmarks" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -17,4 +17,6 @@ def _load() -> Any:
     return module
 
 
-harness = _load()
+harness = _load("attack_certificates")
+# They import one another by name, in this order.
+layers, deep, systems_harness = (_load(name) for name in ("attack_layers", "attack_deep", "attack_systems"))

@@ -14,10 +14,13 @@ from .._core import UnsolvedError
 from ..systems import AbstractSystem, Iterate
 from ..systems.comparison import fitted
 from . import file
+from .deep import deep_numbers
 from .enclosure import Enclosure, Interval, UnboundedError
 from .equilibrium import equilibrium_numbers
 from .flint import flint
+from .gated import gated_numbers
 from .implicit import implicit_numbers
+from .neural_ode import neural_ode_numbers
 from .theorem import Numbers, Proof, claimed, prove
 from .two_layer import two_layer_numbers
 
@@ -34,10 +37,27 @@ def _implicit(iterate: Any) -> Numbers:
     return implicit_numbers(iterate.model, np.asarray(iterate.x), np.asarray(iterate.y), iterate.solved[:2])
 
 
+def _gated(iterate: Any) -> Numbers:
+    return gated_numbers(iterate.model, np.asarray(iterate.x), np.asarray(iterate.y))
+
+
+def _neural_ode(iterate: Any) -> Numbers:
+    return neural_ode_numbers(iterate.model, np.asarray(iterate.x), np.asarray(iterate.y))
+
+
+def _deep(iterate: Any) -> Numbers:
+    return deep_numbers(iterate.model, np.asarray(iterate.x), np.asarray(iterate.y))
+
+
 MAKERS: dict[str, Callable[[Any], Numbers]] = {
     "two-layer": _two_layer,
     "equilibrium": _equilibrium,
     "implicit-relu": _implicit,
+    "gated": _gated,
+    "neural-ode": _neural_ode,
+    "dense": _deep,
+    "resnet": _deep,
+    "conv-resnet": _deep,
 }
 """What computes a system's numbers, by the system's name."""
 
@@ -66,7 +86,8 @@ class RigorousCertificate:
     @property
     def theorem(self) -> str:
         """The theorem's id in the file."""
-        return f"kantorovich-{'block' if self.comparison is None else 'displacement'}-{self.proof.method}"
+        form = "displacement" if self.comparison is not None else "path" if self.proof.along_path else "block"
+        return f"kantorovich-{form}-{self.proof.method}"
 
     def sentence(self) -> str:
         """What is proven, in words, or what is missing."""
@@ -111,7 +132,7 @@ class RigorousCertificate:
             "block": p.block,
             "ball": ball,
             "hypotheses": {
-                k: {"meaning": file.MEANINGS[k], "interval": [file.hex_of(v.lower), file.hex_of(v.upper)]}
+                k: {"meaning": file.meaning_of(k), "interval": [file.hex_of(v.lower), file.hex_of(v.upper)]}
                 for k, v in self.quantities.items()
             },
             "witness": {k: [file.hex_of(v) for v in values] for k, values in p.witness.items()},
@@ -194,7 +215,9 @@ def certify(
                 other = (
                     _displaced(maker, system, iterate, numbers) if compare and numbers.lipschitz is not None else None
                 )
-                forms = [(None, numbers)] if other is None else [(None, numbers), other]
+                further = numbers.further()
+                forms: list[tuple[Any, Numbers]] = [(None, numbers if further is None else further)]
+                forms += [] if other is None else [other]
                 factors = (1.0, *SHRINK) if may_shrink and step_size is not None else (1.0,)
                 for factor, (at, form) in itertools.product(factors, forms):
                     found = prove(form, method, None if step_size is None else factor * step_size)
@@ -202,6 +225,8 @@ def certify(
                         proof, quantities = found, form.quantities
                         point = None if at is None else arrays_of(at.model)
                         break
+                    if at is None and factor == 1.0:  # what is missing, by the better constants
+                        proof, quantities = found, form.quantities
     x, y = np.asarray(iterate.x), np.asarray(iterate.y)
     return RigorousCertificate(system.name, proof, quantities, options, arrays_of(iterate.model), point, x, y)
 

@@ -139,12 +139,12 @@ class Enclosure:
 
     def row_norm(self) -> Interval:
         """The largest Euclidean norm of a row."""
-        below, above = self._row_norms()
+        below, above = self.row_norms()
         return Interval(float(below.max(initial=0.0)), float(above.max(initial=0.0)))
 
     def row_norms_upper(self) -> np.ndarray:
         """The Euclidean norms of the rows, from above."""
-        return self._row_norms()[1]
+        return self.row_norms()[1]
 
     def norm(self) -> Interval:
         """The Euclidean norm of all entries."""
@@ -156,8 +156,9 @@ class Enclosure:
         outer = np.outer(lengths, off)
         return (self @ self.T).widened(grow(outer + outer.T + np.outer(off, off), 4))
 
-    def _row_norms(self) -> tuple[np.ndarray, np.ndarray]:
-        """Row by row, scaled by a power of two so that squares neither overflow nor vanish."""
+    def row_norms(self) -> tuple[np.ndarray, np.ndarray]:
+        """The Euclidean norms of the rows, from below and from above."""
+        # Row by row, scaled by a power of two so that squares neither overflow nor vanish.
         above = self.magnitude()
         top = above.max(axis=-1, initial=0.0, keepdims=True)
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):

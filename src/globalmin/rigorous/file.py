@@ -32,6 +32,19 @@ THEOREMS = {
         "R_* = 2ρ₀/(σ₀ + σ_*) ≤ R with σ_* = σ₀√(1 − 2h), then gradient flow dθ/dt = −Jᵀ(f − y) has a path of length at most "
         "R_*, its residual falls at least as exp(−σ_*²t), and it converges to a point where f = y."
     ),
+    "kantorovich-path-descent": (
+        "Let J be the Jacobian of the outputs, σ₀² ≤ λ_min(JJᵀ) at θ₀, ρ₀ ≥ ‖f(θ₀) − y‖; at the end of every path of gradient "
+        "descent from θ₀ of length l ≤ R let σ_min(J) ≥ σ₀ − Λ_*l; on the ball of radius R around θ₀ let J have the Lipschitz "
+        "constant Λ, and β = ‖J(θ₀)‖ + ΛR. If c = 1 − η(β² + Λρ₀)/2 > 0, h = Λ_*ρ₀/(cσ₀²) < 1/2 and "
+        "R_* = 2ρ₀/(c(σ₀ + σ_*)) ≤ R with σ_* = σ₀√(1 − 2h), then gradient descent θ ← θ − ηJᵀ(f − y) has a path of length at "
+        "most R_*, its residual shrinks at least by the factor 1 − cησ_*² per step, and it converges to a point where f = y."
+    ),
+    "kantorovich-path-flow": (
+        "Let J be the Jacobian of the outputs, σ₀² ≤ λ_min(JJᵀ) at θ₀, ρ₀ ≥ ‖f(θ₀) − y‖; at the end of every path of gradient "
+        "flow from θ₀ of length l ≤ R let σ_min(J) ≥ σ₀ − Λ_*l. If h = Λ_*ρ₀/σ₀² < 1/2 and R_* = 2ρ₀/(σ₀ + σ_*) ≤ R with "
+        "σ_* = σ₀√(1 − 2h), then gradient flow dθ/dt = −Jᵀ(f − y) has a path of length at most R_*, its residual falls at "
+        "least as exp(−σ_*²t), and it converges to a point where f = y."
+    ),
     "kantorovich-displacement-descent": (
         "Let θ_c be a point at the distance D from θ₀ with ‖f(θ_c) − y‖ ≤ ρ_c, and ρ₀ ≥ ‖f(θ₀) − y‖. Let J_* be the block's "
         "columns of the Jacobian J of the outputs, σ₀² ≤ λ_min(J_*J_*ᵀ) at θ_c; on the ball of radius R around θ_c let "
@@ -81,8 +94,39 @@ MEANINGS = {
     "gbend_max": "max |g_ij φ″(h_ij)|",
     "rv_max": "max |r_ij + v_j|",
     "rvbend_max": "max |(r_ij + v_j) φ″(w_j·x_i)|",
+    "path_bend": "max_r of (a_r²/m φ″_rᵀ((XXᵀ)∘(XXᵀ)∘K⁻¹)φ″_r)^{1/2}, K = JJᵀ",
+    "path_slope": "max_r of (a_r²/m φ′_rᵀ((XXᵀ)∘K⁻¹)φ′_r)^{1/2}, K = JJᵀ",
+    "sixth_moment": "λ_max((XXᵀ)∘(XXᵀ)∘(XXᵀ))^{1/2}",
+    "readout_bend": "max |v_j φ″(h_ij)| in the last layer",
+    "cross": "the largest eigenvalue's root of (h_{l−1}h_{l−1}ᵀ)∘(F_{k+1}F_{k+1}ᵀ), layers l < k",
+    "layer_norm": "operator norm of a layer's weights",
+    "feature_layer": "‖φ(H)‖ of a layer's states H, operator norm",
+    "feature_row": "the largest norm of a row of φ(H)",
+    "adjoint_row": "the largest norm of ∂f/∂h over the samples",
+    "back_max": "max |b_ij|, b = σ_w/√m Wᵀλ with λ = ∂f/∂h after the layer",
+    "back_bend": "max |b_ij φ″(h_ij)|",
+    "weight_norm": "operator norm of a layer's weights W",
+    "weight_row": "the largest norm of a row of W",
+    "sloped_norm": "‖diag(max_i |σ′(p_i)|) W‖, operator norm",
+    "slope_max": "max |σ′(p_ij)|",
+    "input_norm": "‖Z‖ of a layer's inputs, operator norm",
+    "input_max": "the largest norm of a sample's inputs",
+    "input_row": "the largest norm of a row of Z (one patch)",
+    "input_fourth": "χ of a layer's inputs",
+    "left_norm": "‖δ‖, δ = ∂f/∂p, operator norm",
+    "left_max": "the largest norm of a sample's δ",
+    "cotangent_max": "max |g_ij|, g = ∂f/∂x after the layer",
+    "bent_max": "max |g_ij σ″(p_ij)|",
 }
-"""Each quantity in words."""
+"""Each quantity in words; `name@k` is that of layer k."""
+
+
+def meaning_of(key: str) -> str | None:
+    """The words of a quantity, `None` for one that is not known."""
+    name, at, layers = key.partition("@")
+    if not at:
+        return MEANINGS.get(name)
+    return None if name not in MEANINGS else f"{MEANINGS[name]}, layer {layers.replace(',', ' and ')}"
 
 
 def hex_of(value: float) -> str:

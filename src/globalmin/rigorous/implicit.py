@@ -13,11 +13,8 @@ from .elementwise import Elementwise
 from .enclosure import Enclosure
 from .flint import PRECISION, precision
 from .solved import SLOPE01, resolvents, solve
-from .spectrum import extreme_eigenvalues, lambda_max, lambda_min, operator_norm, root
+from .spectrum import extreme_eigenvalues, lambda_max, lambda_min, operator_norm, root, symmetric_norm
 from .theorem import Numbers, RigorousBlock, claimed
-
-NORM_SLACK = 1e-9
-"""How much the norm of the 4 × 4 matrix of bounds is enlarged: another program need not find it to the last digit."""
 
 
 def implicit_numbers(model: Implicit, x: np.ndarray, y: np.ndarray, solution: tuple[np.ndarray, np.ndarray]) -> Numbers:
@@ -98,25 +95,12 @@ class _Bound:
             return flint.arb(self.phi.slope) * flint.arb(self.upper["data_norm"]) / root_m
 
     def whole(self, radius: Any) -> Any:
-        """The norm of the symmetric matrix of bounds by blocks A, W, u, v: for x > 0 at most max (Bx)_i/x_i."""
+        """The norm of the symmetric matrix of bounds by blocks A, W, u, v."""
         with precision(PRECISION) as flint:
             both = self._resolvents(flint, radius)
             if both is None:
                 return None
-            bounds = self._matrix(flint, radius, *both)
-            if not all(b.is_finite() for row in bounds for b in row):
-                return None
-            plain = np.array([[float(b) for b in row] for row in bounds])
-            if not np.isfinite(plain).all():
-                return None
-            vector = np.abs(np.linalg.eigh(plain)[1][:, -1])
-            # Entries far below the largest are lifted: the bound holds for every positive vector.
-            weights = [flint.arb(float(w)) for w in np.maximum(vector, 1e-20)]
-            ratios = [sum((b * w for b, w in zip(row, weights, strict=True)), flint.arb(0)) for row in bounds]
-            found = flint.arb(0)
-            for total, weight in zip(ratios, weights, strict=True):
-                found = found.max(total / weight)
-            return found * (1 + flint.arb(NORM_SLACK))
+            return symmetric_norm(flint, self._matrix(flint, radius, *both))
 
     def _resolvents(self, flint: Any, radius: Any) -> tuple[Any, Any] | None:
         g = flint.arb(self.gamma) / flint.arb(self.width).sqrt()

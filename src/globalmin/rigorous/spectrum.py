@@ -27,6 +27,7 @@ import scipy.linalg
 from .enclosure import TINY, UNIT, Enclosure, Interval, UnboundedError, gamma, grow
 from .flint import PRECISION, down, precision, up
 
+NORM_SLACK = 1e-9
 EIGEN_LIMIT = 300
 """Rows up to which the eigenvalues are bounded through Arb; beyond, the Cholesky factorisation serves."""
 
@@ -36,18 +37,12 @@ def extreme_eigenvalues(matrix: Enclosure) -> tuple[Interval, Interval]:
 
     The lower triangle is read. **Raises:** `UnboundedError` for entries that are not finite.
     """
-    mid, rad = _mirrored(matrix.mid), _mirrored(matrix.rad)
-    if not (np.isfinite(mid).all() and np.isfinite(rad).all()):
-        raise UnboundedError("a matrix left the range of double precision: rescale the data or the weights")
-    exponent = int(np.frexp(np.abs(mid).max(initial=0.0))[1])
-    exponent = max(min(exponent, 1000), -1000)
-    scaled = np.ldexp(mid, -exponent)
-    lost = np.where(np.ldexp(scaled, exponent) == mid, 0.0, TINY)  # an entry that underflowed when it was scaled
-    spread = np.ldexp(rad, -exponent) + lost + TINY
-    weyl = float(grow(spread.sum(axis=1), len(mid)).max(initial=0.0))
-    low, high = (_by_eigenvectors if len(mid) <= EIGEN_LIMIT else _by_cholesky)(scaled)
+    scaled, weyl, exponent = _near_one(matrix)
+    low, high = (
+        _by_eigenvectors(scaled) if len(scaled) <= EIGEN_LIMIT else (_by_cholesky(scaled, 1), _by_cholesky(scaled, -1))
+    )
     # The ends that no theorem uses are Rayleigh quotients: slack, so that other eigenvectors confirm them too.
-    slack = 16 * len(mid) * UNIT * max(abs(high.upper), abs(low.lower))
+    slack = 16 * len(scaled) * UNIT * max(abs(high.upper), abs(low.lower))
     low, high = Interval(low.lower, low.upper + slack), Interval(high.lower - slack, high.upper)
     return _restored(low, weyl, exponent), _restored(high, weyl, exponent)
 
@@ -58,8 +53,13 @@ def lambda_min(matrix: Enclosure) -> Interval:
 
 
 def lambda_max(matrix: Enclosure) -> Interval:
-    """λ_max of every symmetric matrix inside."""
-    return extreme_eigenvalues(matrix)[1]
+    """λ_max of every symmetric matrix inside; half the cost of both ends for large ones."""
+    if len(matrix.mid) <= EIGEN_LIMIT:
+        return extreme_eigenvalues(matrix)[1]
+    scaled, weyl, exponent = _near_one(matrix)
+    high = _by_cholesky(scaled, -1)
+    slack = 16 * len(scaled) * UNIT * float(np.abs(scaled).sum(axis=1).max())
+    return _restored(Interval(high.lower - slack, high.upper), weyl, exponent)
 
 
 def operator_norm(matrix: Enclosure) -> Interval:
@@ -81,6 +81,25 @@ def symmetric_part_max(matrix: Enclosure) -> Interval:
     return lambda_max((matrix + matrix.T) * Enclosure.exact(0.5))
 
 
+def symmetric_norm(flint: Any, rows: list[list[Any]]) -> Any:
+    """A ball at least the norm of a symmetric matrix of non-negative balls: max (Bv)_i/v_i over i, for whatever v > 0.
+
+    `None` where an entry is not finite. Enlarged by `NORM_SLACK`: another program need not find it to the last digit.
+    """
+    if not all(b.is_finite() for row in rows for b in row):
+        return None
+    plain = np.array([[float(b) for b in row] for row in rows])
+    if not np.isfinite(plain).all():
+        return None
+    vector = np.abs(np.linalg.eigh(plain)[1][:, -1])
+    # Entries far below the largest are lifted: the bound holds for every positive vector.
+    weights = [flint.arb(float(w)) for w in np.maximum(vector, 1e-20)]
+    found = flint.arb(0)
+    for row, weight in zip(rows, weights, strict=True):
+        found = found.max(sum((b * w for b, w in zip(row, weights, strict=True)), flint.arb(0)) / weight)
+    return found * (1 + flint.arb(NORM_SLACK))
+
+
 class Root(Interval):
     """An interval that can be scaled by a power of two."""
 
@@ -94,6 +113,19 @@ def root(interval: Interval) -> Root:
     """√ of an interval; what lies below 0 is cut off."""
     low, high = math.sqrt(max(interval.lower, 0.0)), math.sqrt(max(interval.upper, 0.0))
     return Root(max(math.nextafter(low, -math.inf), 0.0), math.nextafter(high, math.inf))
+
+
+def _near_one(matrix: Enclosure) -> tuple[np.ndarray, float, int]:
+    """The symmetric midpoints times 2^−exponent, which are near 1, how far that moves an eigenvalue (Weyl), the exponent."""
+    mid, rad = _mirrored(matrix.mid), _mirrored(matrix.rad)
+    if not (np.isfinite(mid).all() and np.isfinite(rad).all()):
+        raise UnboundedError("a matrix left the range of double precision: rescale the data or the weights")
+    exponent = int(np.frexp(np.abs(mid).max(initial=0.0))[1])
+    exponent = max(min(exponent, 1000), -1000)
+    scaled = np.ldexp(mid, -exponent)
+    lost = np.where(np.ldexp(scaled, exponent) == mid, 0.0, TINY)  # an entry that underflowed when it was scaled
+    spread = np.ldexp(rad, -exponent) + lost + TINY
+    return scaled, float(grow(spread.sum(axis=1), len(mid)).max(initial=0.0)), exponent
 
 
 def _mirrored(a: np.ndarray) -> np.ndarray:
@@ -154,21 +186,17 @@ def _least(flint: Any, balls: list[Any]) -> Any:
     return found
 
 
-def _by_cholesky(a: np.ndarray) -> tuple[Interval, Interval]:
-    n = len(a)
-    ends = [(0, 0), (n - 1, n - 1)]
-    found = []
-    for (first, last), sign in zip(ends, (1.0, -1.0), strict=True):
-        _, vector = scipy.linalg.eigh(a, subset_by_index=(first, last), check_finite=False, driver="evr")
-        v = Enclosure.exact(vector[:, 0])
-        top, bottom = (v @ (Enclosure.exact(a) @ v)), v @ v
-        quotient = _quotient(top, bottom)
-        bound = _below(sign * a, quotient.upper if sign > 0 else -quotient.lower)
-        if sign > 0:
-            found.append(Interval(bound, max(quotient.upper, bound)))
-        else:
-            found.append(Interval(min(quotient.lower, -bound), -bound))
-    return found[0], found[1]
+def _by_cholesky(a: np.ndarray, sign: int) -> Interval:
+    """λ_min for `sign` 1, λ_max for −1."""
+    at = 0 if sign > 0 else len(a) - 1
+    _, vector = scipy.linalg.eigh(a, subset_by_index=(at, at), check_finite=False, driver="evr")
+    v = Enclosure.exact(vector[:, 0])
+    quotient = _quotient(v @ (Enclosure.exact(a) @ v), v @ v)
+    if sign > 0:
+        bound = _below(a, quotient.upper)
+        return Interval(bound, max(quotient.upper, bound))
+    bound = -_below(-a, -quotient.lower)
+    return Interval(min(quotient.lower, bound), bound)
 
 
 def _quotient(top: Enclosure, bottom: Enclosure) -> Interval:

@@ -8,7 +8,8 @@ are shown for the worst ends of the intervals and for a radius R that is part of
 
 The displacement form takes its constants at another point θ_c, at the distance D, where the residual is ρ_c. With
 c₁ = 1 − ηβ²/2, b = min(ρ₀, (ρ_c + ΛD²/2)/c₁) and s = σ₀ − Λ_*D it asks for s > 0, c > 0, h = Λ_*b/(cs²) < 1/2 and D + p ≤ R,
-p = 2b/(c(s + σ_*)), σ_* = √(s² − 2Λ_*b/c). With D = 0 and b = ρ₀ it is the first form.
+p = 2b/(c(s + σ_*)), σ_* = √(s² − 2Λ_*b/c). With D = 0 and b = ρ₀ it is the first form. In the
+path form Λ_* bounds what a path of length R does.
 """
 
 import dataclasses
@@ -31,15 +32,19 @@ nothing is proven there."""
 
 @dataclasses.dataclass(frozen=True)
 class RigorousBlock:
-    """Some of the parameters, with λ_min of their share of the Gram matrix and the Lipschitz constant of their Jacobian."""
+    """Some of the parameters, with λ_min of their share of the Gram matrix and the Lipschitz constant of their Jacobian.
+
+    `along_path`: all parameters, and `lipschitz` bounds what a path of that length can do, not every point of the ball.
+    """
 
     key: str  # as it stands in the file; `lambda_min_<key>` is its eigenvalue among the quantities
     lipschitz: Bound
+    along_path: bool = False
 
     @property
     def eigenvalue(self) -> str:
         """The key of λ_min."""
-        return f"lambda_min_{self.key}"
+        return "lambda_min_all" if self.along_path else f"lambda_min_{self.key}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +55,7 @@ class Numbers:
     rest on; for the displacement form also `rho_c` and `distance`, and all but `rho_0` are about
     θ_c. `lipschitz` is Λ of the whole Jacobian, `None` where none is proven; `missing` says why, in words.
     `witness` gives, for a radius, the numbers with which another program can check the constants without a search.
+    `further` makes numbers that cost more and prove more, for where these do not suffice.
     """
 
     quantities: dict[str, Interval]
@@ -58,6 +64,7 @@ class Numbers:
     options: dict[str, Any]
     missing: str = ""
     witness: Callable[[Any], dict[str, list[float]]] = lambda radius: {}
+    further: Callable[[], "Numbers | None"] = lambda: None
 
     @property
     def displaced(self) -> bool:
@@ -92,6 +99,7 @@ class Proof:
     sigma_star: float | None  # from below
     rate: float | None  # of the residual, per step or per unit of time, from above
     witness: dict[str, list[float]]
+    along_path: bool = False
 
 
 def prove(numbers: Numbers, method: Method, step_size: float | None) -> Proof:
@@ -105,16 +113,17 @@ def prove(numbers: Numbers, method: Method, step_size: float | None) -> Proof:
     if method == "descent" and (step_size is None or not (step_size > 0 and math.isfinite(step_size))):
         raise ValueError(f"step_size: a positive number expected, {step_size} came")
     eta = step_size if method == "descent" else None
-    if not numbers.blocks or ((method == "descent" or numbers.displaced) and numbers.lipschitz is None):
+    blocks = [b for b in numbers.blocks if not (numbers.displaced and b.along_path)]
+    if not blocks or ((method == "descent" or numbers.displaced) and numbers.lipschitz is None):
         reason = numbers.missing or "no proven bound on the change of the Jacobian"
         return Proof("FAILS", reason, method, eta, None, None, {}, None, None, None, None, {})
     with precision(PRECISION) as flint:
-        found = [_search(flint, numbers, block, eta, worst=True) for block in numbers.blocks]
+        found = [_search(flint, numbers, block, eta, worst=True) for block in blocks]
         proven = [f for f in found if f.verdict == "HOLDS"]
         if proven:
             best = min(proven, key=lambda f: f.conditions["h"].upper)
             return dataclasses.replace(best, witness=numbers.witness(flint.arb(best.ball)))
-        hopeful = any(_search(flint, numbers, block, eta, worst=False).verdict == "HOLDS" for block in numbers.blocks)
+        hopeful = any(_search(flint, numbers, block, eta, worst=False).verdict == "HOLDS" for block in blocks)
         best = min(found, key=lambda f: f.conditions["h"].upper if "h" in f.conditions else math.inf)
         words = (
             f"not proven: {best.reason}; it may hold, the error bounds are too wide to tell" if hopeful else best.reason
@@ -155,7 +164,7 @@ def _search(flint: Any, numbers: Numbers, block: RigorousBlock, eta: float | Non
         verdict: Verdict = "HOLDS" if found.fits else "FAILS"
         return Proof(
             verdict, found.reason, method, eta, block.key, found.ball, found.conditions, found.radius, found.path,
-            found.sigma_star, found.rate, {},
+            found.sigma_star, found.rate, {}, block.along_path,
         )  # fmt: skip
 
     def at(ball: float) -> _Attempt:

@@ -4,6 +4,7 @@ f = m^{-1/2} Σ_r a_r φ(w_r·x), with J Jᵀ = (ΦₐΦₐᵀ)∘(XXᵀ)/m, Φ�
 that of theory/curvature/two_layer.py.
 """
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from .enclosure import Enclosure, Interval
 from .flint import PRECISION, precision
 from .spectrum import extreme_eigenvalues, lambda_max, operator_norm, root
 from .theorem import Numbers, RigorousBlock, claimed
+from .two_layer_local import local_numbers
 
 NEURONS = 1024
 """Neurons enclosed at a time: memory stays at a few n × 1024 matrices whatever the width."""
@@ -46,7 +48,8 @@ def two_layer_numbers(model: TwoLayer, x: np.ndarray, y: np.ndarray) -> Numbers:
     gram = slopes * products
     if features is not None:
         gram = gram + features
-    low, high = extreme_eigenvalues(gram * (scale * scale))
+    gram = gram * (scale * scale)
+    low, high = extreme_eigenvalues(gram)
     quantities = claimed({
         "rho_0": (sums * scale - Enclosure.exact(y)).norm(),
         "lambda_min_all": low,
@@ -68,4 +71,7 @@ def two_layer_numbers(model: TwoLayer, x: np.ndarray, y: np.ndarray) -> Numbers:
             mixed = flint.arb(slope) * flint.arb(quantities["data_norm"].upper) / root_m
             return (corner + (corner * corner + 4 * mixed * mixed).sqrt()) / 2
 
-    return Numbers(quantities, (RigorousBlock("all", lipschitz),), lipschitz, options)
+    numbers = Numbers(quantities, (RigorousBlock("all", lipschitz),), lipschitz, options)
+    if model.train_readout or phi.third is None:
+        return numbers
+    return dataclasses.replace(numbers, further=lambda: local_numbers(model, x, gram, numbers))

@@ -12,8 +12,11 @@ from ..flint import precision
 from .balls import BITS, Balls
 from .claims import Claims, RefutedError
 from .constants import Constants
+from .deep import check_dense, check_resnet
 from .equilibrium import check_equilibrium
+from .gated import check_gated
 from .implicit import check_implicit
+from .neural_ode import check_neural_ode
 from .theorem import check_theorem
 from .two_layer import check_two_layer
 
@@ -21,6 +24,11 @@ CHECKERS: dict[str, Callable[..., Constants]] = {
     "two-layer": check_two_layer,
     "equilibrium": check_equilibrium,
     "implicit-relu": check_implicit,
+    "gated": check_gated,
+    "neural-ode": check_neural_ode,
+    "dense": check_dense,
+    "resnet": check_resnet,
+    "conv-resnet": check_resnet,
 }
 
 
@@ -94,12 +102,12 @@ def _verify(
         constants = checker(claims, options, arrays if point is None else compared, x, y)
         if point is not None:
             checker(claims.at_start(), options, arrays, x, y, residual_only=True)
-            _check_distance(claims, system, arrays, compared)
+            _check_distance(claims, constants.fixed, arrays, compared)
         unknown = claims.names - claims.confirmed
         if unknown:
             raise RefutedError(f"{name}: hypotheses that this program does not know: {', '.join(sorted(unknown))}")
         for key, entry in content["hypotheses"].items():
-            if entry["meaning"] != file.MEANINGS.get(key):
+            if entry["meaning"] != file.meaning_of(key):
                 raise RefutedError(f"{name}: the words of hypothesis {key} were changed")
         check_theorem(content, claims, constants, displaced=point is not None)
     arithmetic = f"ball arithmetic of {BITS} bits"
@@ -115,14 +123,16 @@ def _verify(
 
 
 def _check_distance(
-    claims: Claims, system: dict[str, Any], one: dict[str, np.ndarray], other: dict[str, np.ndarray]
+    claims: Claims, fixed: tuple[str, ...], one: dict[str, np.ndarray], other: dict[str, np.ndarray]
 ) -> None:
     """Confirm the distance of the trained weights; those that are not trained must be the same."""
-    fixed = system["name"] == "two-layer" and not system["options"]["train_readout"]
-    if fixed and (one["readout"] != other["readout"]).any():
-        raise RefutedError("refuted: the comparison point has another read-out, which is not trained")
-    exact = claims.balls.exact
-    parts = [u - v for k in one for u, v in zip(exact(one[k]).entries(), exact(other[k]).entries(), strict=True)]
+    for name in fixed:
+        if (one[name] != other[name]).any():
+            raise RefutedError(f"refuted: the comparison point has another {name!r}, which is not trained")
+    arb = claims.arb
+    parts = [
+        arb(u) - arb(v) for k in one for u, v in zip(one[k].ravel().tolist(), other[k].ravel().tolist(), strict=True)
+    ]
     claims.number("distance", claims.balls.norm(parts))
 
 

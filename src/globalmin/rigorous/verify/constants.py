@@ -11,3 +11,5 @@ class Constants:
 
     blocks: dict[str, Callable[[Any], Any]]
     whole: Callable[[Any], Any] | None
+    along_path: tuple[str, ...] = ()  # the blocks whose constant is about paths, with the eigenvalue of all parameters
+    fixed: tuple[str, ...] = ()  # the arrays that are not trained

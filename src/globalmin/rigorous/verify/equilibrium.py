@@ -7,6 +7,7 @@ import numpy as np
 from .activations import Phi
 from .claims import Claims, RefutedError
 from .constants import Constants
+from .layers import smallest
 from .solved import resolvent_bounds, solve
 
 
@@ -83,16 +84,16 @@ def _system(claims: Claims, phi: Phi, radius: Any, drifts: list[Any]) -> tuple[A
     h, g, r, z_all, z_one = drifts
     largest_feature, features = c("feature_max") + z_one, c("features_norm") + z_all
     a = c("a_norm") + radius
-    adjoint = min_of(c("adjoint_max") + r, t * a)
-    bend = min_of(
+    adjoint = smallest(c("adjoint_max") + r, t * a)
+    bend = smallest(
         c("gbend_max") + phi.sup2 * g + phi.sup3 * h * c("g_max"), phi.sup2 * (c("g_max") + g), phi.sup2 * n * a
     )
     forced = radius * (1 + adjoint * adjoint).sqrt()
     pull = radius * largest_feature
     column = c("w_column") + radius
     needed = (
-        min_of(n, 1 + (c("w_row") + radius) * t) * pull,
-        min_of(min_of(n, 1 + column * t) * forced + column * n * bend * n * pull, n * a + c("g_max")),
+        smallest(n, 1 + (c("w_row") + radius) * t) * pull,
+        smallest(smallest(n, 1 + column * t) * forced + column * n * bend * n * pull, n * a + c("g_max")),
         t * forced + bend * n * n * pull,
         t * radius * features,
         t * pull,
@@ -101,12 +102,4 @@ def _system(claims: Claims, phi: Phi, radius: Any, drifts: list[Any]) -> tuple[A
         raise RefutedError("refuted: the witness of the curvature's system does not solve it on the claimed ball")
     side = t * features
     moved = c("fourth_moment").sqrt() + z_all
-    return 2 * adjoint * side + bend * n * n * min_of(moved * moved, largest_feature * features), side
-
-
-def min_of(*values: Any) -> Any:
-    """The smallest of some balls."""
-    found = values[0]
-    for v in values[1:]:
-        found = found.min(v)
-    return found
+    return 2 * adjoint * side + bend * n * n * smallest(moved * moved, largest_feature * features), side

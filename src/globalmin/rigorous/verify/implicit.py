@@ -8,10 +8,8 @@ from .. import file
 from .activations import Phi
 from .claims import Claims, RefutedError
 from .constants import Constants
-from .equilibrium import min_of
+from .layers import length, smallest, symmetric_norm
 from .solved import resolvent_bounds, solve
-
-SQUARINGS = 40
 
 
 def check_implicit(
@@ -83,7 +81,7 @@ def check_implicit(
         bounds = resolvent_bounds(claims, phi, g * radius)
         if bounds is None:
             raise RefutedError("refuted: on the claimed ball the equilibrium is not proven to exist")
-        return _norm(claims, _by_blocks(claims, phi, radius, g, phi.sup1 / root, root, *bounds))
+        return symmetric_norm(claims.balls, _by_blocks(claims, phi, radius, g, phi.sup1 / root, root, *bounds))
 
     return Constants({"all": whole, "features": of_features}, whole)
 
@@ -93,26 +91,28 @@ def _by_blocks(claims: Claims, phi: Phi, radius: Any, g: Any, e: Any, root: Any,
     arb, c = claims.arb, claims.upper
     sup1, sup2, sup3 = phi.sup1, phi.sup2, phi.sup3
     drive_w = e * c("data_norm")
-    moved = t * radius * _length(g * c("state_norm"), drive_w)
-    moved_row = t * radius * _length(g * c("state_max"), e * c("data_max"))
+    moved = t * radius * length(g * c("state_norm"), drive_w)
+    moved_row = t * radius * length(g * c("state_max"), e * c("data_max"))
     z, z_row = c("state_norm") + moved, c("state_max") + moved_row
     chi_z = (c("state_fourth").sqrt() + moved) * (c("state_fourth").sqrt() + moved)
-    chi_z, chi_x = min_of(chi_z, z * z_row), c("fourth_moment")
-    tau = _length(g * z_row, e * c("data_max"))
+    chi_z, chi_x = smallest(chi_z, z * z_row), c("fourth_moment")
+    tau = length(g * z_row, e * c("data_max"))
     column = c("w_column") + g * radius
-    p = min_of(n, 1 + (c("w_row") + g * radius) * t) * tau * radius
+    p = smallest(n, 1 + (c("w_row") + g * radius) * t) * tau * radius
     u = c("a_norm") + radius
-    push = _length(arb(1), g * t * u)
-    a, b = min_of(n, 1 + column * t) * push, column * n * n * tau
+    push = length(arb(1), g * t * u)
+    a, b = smallest(n, 1 + column * t) * push, column * n * n * tau
     k_first = c("gbend_max") + sup3 * p * c("g_max")
     exponent = b * sup2 * radius
     # (exp(bs R) − 1)/(bs) = R (e^x − 1)/x, at most R e^x, and R itself where x is 0.
     growth = radius * exponent.expm1() / exponent if exponent > 0 else radius * exponent.exp()
-    w = min_of((a + b * sup2 * n * u) * radius, (a + b * k_first) * growth)
-    k = min_of(k_first + sup2 * w, sup2 * (c("g_max") + w), sup2 * n * u)
-    r = min_of(c("adjoint_max") + (n * n * k * tau + t * push) * radius, t * u)
+    w = smallest((a + b * sup2 * n * u) * radius, (a + b * k_first) * growth)
+    k = smallest(k_first + sup2 * w, sup2 * (c("g_max") + w), sup2 * n * u)
+    r = smallest(c("adjoint_max") + (n * n * k * tau + t * push) * radius, t * u)
     rv = sup1 * w + sup2 * p * c("g_max") + radius
-    skip = min_of(c("rvbend_max") + sup2 * rv + sup3 * radius * c("data_max") * c("rv_max"), sup2 * (c("rv_max") + rv))
+    skip = smallest(
+        c("rvbend_max") + sup2 * rv + sup3 * radius * c("data_max") * c("rv_max"), sup2 * (c("rv_max") + rv)
+    )
     bent = n * n * k
     rows = [[arb(0)] * 4 for _ in range(4)]
     rows[0][0] = g * g * (2 * r * t * z + bent * chi_z)
@@ -122,19 +122,4 @@ def _by_blocks(claims: Claims, phi: Phi, radius: Any, g: Any, e: Any, root: Any,
     for i in range(4):
         for j in range(i):
             rows[i][j] = rows[j][i]
-    return claims.balls.flint.arb_mat(rows)
-
-
-def _norm(claims: Claims, a: Any) -> Any:
-    """‖A‖ of a symmetric matrix from above: the 2^k-th root of the Frobenius norm of A^(2^k), off by a factor 4^(2^-k)."""
-    power = a
-    for _ in range(SQUARINGS):
-        power = power * power
-    found = claims.balls.norm(power.entries())
-    for _ in range(SQUARINGS):
-        found = found.sqrt()
-    return found
-
-
-def _length(a: Any, b: Any) -> Any:
-    return (a * a + b * b).sqrt()
+    return rows

@@ -24,9 +24,12 @@ def check_theorem(content: dict[str, Any], claims: Claims, constants: Constants,
         raise RefutedError("certificate: a comparison point belongs to the displacement form, and to no other")
     if block not in constants.blocks:
         raise RefutedError(f"certificate: a block of {', '.join(constants.blocks)} expected, {block!r} came")
+    along_path = block in constants.along_path
+    if along_path != ("path" in name):
+        raise RefutedError("certificate: a block of constants along the path belongs to the path form, and to no other")
     flow = name.endswith("flow")
     radius = arb(file.from_hex("ball", content["ball"]))
-    rho, sigma2 = claims.upper("rho_0"), claims.lower(f"lambda_min_{block}")
+    rho, sigma2 = claims.upper("rho_0"), claims.lower("lambda_min_all" if along_path else f"lambda_min_{block}")
     _ask(sigma2 > 0, "σ₀ > 0")
     _ask(radius >= 0, "R ≥ 0")
 

@@ -5,6 +5,7 @@ import numpy as np
 from .activations import Phi
 from .claims import Claims
 from .constants import Constants
+from .two_layer_local import check_local
 
 NEURONS = 1024
 
@@ -61,4 +62,9 @@ def check_two_layer(
         q = phi.sup1 * claims.upper("data_norm") / arb(width).sqrt()
         return p / 2 + (p * p / 4 + q * q).sqrt()
 
-    return Constants({"all": lipschitz}, lipschitz)
+    fixed = () if trained else ("readout",)
+    if "path_bend" not in claims.names or trained:
+        return Constants({"all": lipschitz}, lipschitz, fixed=fixed)
+    movements = options["witness"].get("movements", [])
+    local = check_local(claims, phi, weights, rows, gram, movements)
+    return Constants({"all": lipschitz, "local": local}, lipschitz, along_path=("local",), fixed=fixed)
