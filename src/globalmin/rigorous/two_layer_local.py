@@ -21,7 +21,7 @@ import scipy.linalg
 
 from ..models import TwoLayer
 from .elementwise import Elementwise
-from .enclosure import Enclosure, Interval, grow
+from .enclosure import Enclosure, Interval, UnboundedError, grow
 from .flint import PRECISION, precision, up
 from .spectrum import lambda_max, root
 from .theorem import Numbers, RigorousBlock, claimed
@@ -34,10 +34,18 @@ WIDER = 1e-12
 
 
 def local_numbers(model: TwoLayer, x: np.ndarray, gram: Enclosure, numbers: Numbers) -> Numbers | None:
-    """The numbers with the block of local constants beside the others; `None` where K is not shown regular.
+    """The numbers with the block of local constants beside the others; `None` where K is not shown regular, or at a scale
+    that doubles do not hold.
 
     **Arguments:** `gram`: K, enclosed.
     """
+    try:
+        return _with_local(model, x, gram, numbers)
+    except UnboundedError:
+        return None
+
+
+def _with_local(model: TwoLayer, x: np.ndarray, gram: Enclosure, numbers: Numbers) -> Numbers | None:
     phi = Elementwise(model.activation.name)
     assert phi.third is not None
     found = _inverse(gram)
