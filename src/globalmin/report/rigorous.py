@@ -28,8 +28,13 @@ def print_rigorous(rigorous: Mapping[str, Any], console: Any = None) -> None:
 
     console = Console() if console is None else console
     table = Table(title=f"rigorous: {rigorous['verdict']}", title_justify="left", show_header=False)
+    layers = [name for name in rigorous["quantities"] if "@" in name]
     for name, (low, high) in rigorous["quantities"].items():
+        if name in layers:
+            continue
         table.add_row(_LABELS.get(name, name), f"[{low:.12g}, {high:.12g}]".replace("[", r"\["))
+    if layers:
+        table.add_row("of single layers", f"{len(layers)} intervals more, in the file and with --json")
     for name, (low, high) in rigorous["conditions"].items():
         table.add_row(_LABELS.get(name, name), f"≥ {low:.12g}" if name == "c" else f"≤ {high:.12g}")
     for label, name, sign in (
