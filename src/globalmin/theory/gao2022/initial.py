@@ -6,6 +6,7 @@ from typing import ClassVar
 import equinox as eqx
 
 from ..._core import Estimate, numerics
+from ...kernels import geometric_lower_bound
 from ..certificate import Hypothesis, Promise
 from ..estimated import AbstractEstimated, estimate, is_relu, optional_estimate, over
 from ..positive_limit import AbstractPositiveLimit
@@ -129,16 +130,10 @@ class GeometricLimit(AbstractEstimated):
 
     @property
     def best(self) -> tuple[int, float]:
-        """(k, bound): the power that gives the largest bound found; (0, 0.0) where ϱ ≥ 1."""
-        rho = max(self.coherence.value, 0.0)
-        if self.n == 1:
-            return 1, hermite_square(1)
-        if rho >= 1:
-            return 0, 0.0
-        # (n − 1)ϱ^k < 1 from here on; any k gives a bound, so a grid above it that grows geometrically loses little.
-        first = 1.0 if rho == 0 else max(1.0, -math.log(self.n - 1) / math.log(rho)) if self.n > 2 else 1.0
-        powers = {1, 2, 4, 6, 8, 10} | {2 * math.ceil(first / 2 * 1.05**j) for j in range(100)}
-        return max(((k, hermite_square(k) * (1 - (self.n - 1) * rho**k)) for k in powers), key=lambda pair: pair[1])
+        """(k, bound): the power with the largest bound (`kernels.geometric_lower_bound`); (0, 0.0) where there is none."""
+        # Without an angle the cosine has to do: 1 − ϱ is then right to eps only, and the bound with it.
+        found = geometric_lower_bound(self.n, math.acos(min(max(self.coherence.value, 0.0), 1.0)))
+        return found.k or 0, found.value
 
     def inequalities(self) -> tuple[Hypothesis, ...]:
         """ReLU, unit rows, ϱ < 1, and a positive bound."""
