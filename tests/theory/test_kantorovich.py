@@ -1,5 +1,6 @@
 """The certificate attacked: where it says HOLDS, gradient descent must do what it says; just outside it must not say it."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -210,11 +211,52 @@ def test_the_displacement_forms_threshold():
     # What the point leaves of the residual counts in full: 0.2 more brings h to (0.045 + 0.2)/0.49 = 1/2.
     assert about(0.3, 0.2 * (1 - 1e-6), flow=True).verdict is Verdict.HOLDS
     assert about(0.3, 0.2 * (1 + 1e-6), flow=True).verdict is Verdict.FAILS
-    # Descent: c₁ = 1 − ηβ²/2 raises b, and c = c₁ − ηΛρ₀/2 raises h once more, at this ball's β = 1 + R.
-    step = about(0.3, step_size=0.01)
-    c1 = 1 - 0.01 * given_number(step.beta) ** 2 / 2
-    assert step.c == pytest.approx(c1 - 0.01 * 5 / 2, rel=1e-12)
-    assert step.h == pytest.approx(0.045 / c1 / (2 * given_number(step.c) * 0.245), rel=1e-9)
+    # Descent: b = 0.045/c₁ at β = 1.3; before it c = c₁ − 5η/2, after it c(p) = 1 − ηβ(p)²/2 − ηb/2 with β = 1.3 + p.
+    step, eta = about(0.3, step_size=0.01), 0.01
+    first = 1 - eta * 1.3**2 / 2
+    assert step.c == pytest.approx(first - eta * 5 / 2, rel=1e-12)
+    b, p = 0.045 / first, np.linspace(0.0, 0.7, 20_001)
+    c = 1 - eta * (1.3 + p) ** 2 / 2 - eta * b / 2
+    most = float(np.max(np.cumsum(c * (0.7 - p)) * p[1]))
+    assert b / (2 * most) <= given_number(step.h) <= 1.003 * b / (2 * most)  # the table takes c at the farther node
+
+
+def test_c_is_charged_where_the_path_is():
+    """Descent with Λ = σ = ‖J‖ = 1: ∫ c E′ with c(p) = 1 − η(1 + p)²/2 − ηρ/2, against a fine sum."""
+    block, curvature = (
+        Block("θ", Estimate(1.0), lambda radius: 1.0),
+        Curvature(Estimate(1.0), lambda radius: 1.0, "exact"),
+    )
+    eta, rho = 0.6, 0.15
+    p = np.linspace(0.0, 1.0, 100_001)
+    c = 1 - eta * (1 + p) ** 2 / 2 - eta * rho / 2
+    gains = np.cumsum(c * (1 - p)) * p[1]
+    exact = float(p[np.argmax(gains >= rho)])
+    found = certify(Estimate(rho), [block], curvature, step_size=eta)
+    assert found.verdict is Verdict.HOLDS
+    assert rho > float((c * (p - p**2 / 2)).max())  # with one c, that of the end of the path, nothing would hold
+    assert exact - 1e-4 <= given_number(found.radius) <= 1.01 * exact
+    assert given_number(found.c) == pytest.approx(1 - eta * (1 + exact) ** 2 / 2 - eta * rho / 2, rel=0.02)
+    assert given_number(found.h) == pytest.approx(rho / (2 * float(gains.max())), rel=0.01)
+
+
+def test_the_envelope_of_two_blocks():
+    """σ_min ≥ max(1 − 2p, 0.5 − 0.2p): E is the area under both; each alone has 1/4 and 5/8."""
+    steep, flat = (
+        Block(name, Estimate(sigma), lambda radius, slope=slope: slope)
+        for name, sigma, slope in (("steep", 1.0, 2.0), ("flat", 0.5, 0.2))
+    )
+    # They cross at p = 5/18, where both are 4/9: 1 − 2p up to there, then 0.5 − 0.2p down to 0 at p = 2.5.
+    most = 5 / 18 * (1 + 4 / 9) / 2 + (2.5 - 5 / 18) * 4 / 9 / 2
+    for share, verdict in ((0.99, Verdict.HOLDS), (1.0, Verdict.FAILS)):
+        found = certify(Estimate(share * most), [steep, flat], None, flow=True)
+        assert found.verdict is verdict
+        # A sum with ψ at the farther of 512 nodes loses half an interval of the whole fall: 2.5/1024 of 0.694.
+        assert share / 2 <= given_number(found.h) <= 1.004 * share / 2
+    assert certify(Estimate(0.95 * most), [flat], None, flow=True).verdict is Verdict.FAILS
+    # An error of σ counts: what one end certifies and the other does not is undecided.
+    doubtful = dataclasses.replace(steep, sigma=Estimate(1.0, 0.05))
+    assert certify(Estimate(most), [doubtful, flat], None, flow=True).verdict is Verdict.UNDECIDED
 
 
 def parabola(rho, step_size=None, **keywords):

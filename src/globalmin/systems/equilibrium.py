@@ -13,7 +13,7 @@ from ..activations import get as activation_named
 from ..kernels import AbstractKernel, EquilibriumKernel
 from ..models import Equilibrium
 from ..theory import AbstractCertificate, ling2023
-from ..theory.curvature import EquilibriumCurvature, resolvent_bounds
+from ..theory.curvature import EquilibriumCurvature, readout_lipschitz, relative_norm
 from ..theory.kantorovich import Block, Curvature
 from .base import AbstractSystem, Question, fourth_moment, full_block, full_curvature
 from .solved import TRAINING_TOLERANCE, SolvedIterate, euclidean
@@ -110,12 +110,19 @@ class EquilibriumSystem(AbstractSystem):
         w, mu = iterate.operator_norm.upper, iterate.one_sided.upper
         features = linalg.spectral_norm(iterate.stacked).upper
 
-        def features_lipschitz(radius: float) -> float:
-            # Finite differences from θ₀: ‖Z − Z₀‖ ≤ T‖[Z; X]‖ ‖Δθ‖ with T on the ball, so no smoothness is asked.
-            t, _ = resolvent_bounds(w + radius, mu + radius, slope, phi.slope01)
-            return t * features * (1 + t * radius)
-
         sigma = iterate.block_lambda_min("readout").sqrt()
+        relative = np.inf
+        if phi.slope01:
+            relative = relative_norm(
+                iterate.block_grams["readout"], iterate.block_lambda_min("readout"), iterate.stacked
+            )
+
+        def features_lipschitz(radius: float) -> float:
+            return readout_lipschitz(
+                radius, w_norm=w, mu=mu, slope=slope, slope01=phi.slope01, features_norm=features,
+                sigma=sigma.upper, relative=relative,
+            )  # fmt: skip
+
         readout = Block("the read-out's features Z", sigma, features_lipschitz)
         if phi.curvature is None or phi.third is None:
             return [readout], None, (

@@ -13,7 +13,7 @@ from ..activations import get as activation_named
 from ..kernels import AbstractKernel, ImplicitKernel, SmoothImplicitKernel, without_limit
 from ..models import Implicit
 from ..theory import AbstractCertificate, gao2022
-from ..theory.curvature import ImplicitCurvature
+from ..theory.curvature import ImplicitCurvature, relative_norm
 from ..theory.kantorovich import Block, Curvature
 from .base import AbstractSystem, Question, fourth_moment, full_block, full_curvature
 from .solved import TRAINING_TOLERANCE, SolvedIterate, euclidean
@@ -122,7 +122,10 @@ class ImplicitSystem(AbstractSystem):
         slope = phi.lipschitz or np.inf
         rows, width = np.asarray(iterate.x), len(model.readout)
         data_norm = linalg.spectral_norm(rows).upper
-        constant = slope * data_norm / np.sqrt(width)
+        sigma, constant = iterate.block_lambda_min("skip").sqrt(), slope * data_norm / np.sqrt(width)
+        if phi.slope01:  # half of every change of Φ is XΔWᵀ/(2√m), whose norm is small in that of Φ's own Gram
+            relative = relative_norm(iterate.block_grams["skip"], iterate.block_lambda_min("skip"), rows)
+            constant = min(constant, (data_norm + sigma.upper * relative) / (2 * np.sqrt(width)))
 
         def features_lipschitz(radius: float) -> float:
             # Φ itself is Lipschitz everywhere; the equilibrium must exist along the way for the flow to go on.
@@ -130,7 +133,7 @@ class ImplicitSystem(AbstractSystem):
             one_sided = phi.slope01 and iterate.one_sided.upper + model.scale * radius < 1
             return constant if well_posed or one_sided else np.inf
 
-        features = Block("the features Φ", iterate.block_lambda_min("skip").sqrt(), features_lipschitz)
+        features = Block("the features Φ", sigma, features_lipschitz)
         if phi.curvature is None or phi.third is None:
             return [features], None, (
                 f"{phi.name} has no finite sup|φ″|: gradient descent slides along its kinks and has no certificate of this "

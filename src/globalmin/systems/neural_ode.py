@@ -21,11 +21,14 @@ from ..kernels.neural_ode import AbstractODEKernel
 from ..models import NeuralODE
 from ..models.neural_ode import Adjoint, Solver, Trajectory, check_dynamics, check_solver
 from ..theory import AbstractCertificate, gao2025
-from ..theory.curvature import NeuralODECurvature
+from ..theory.curvature import HalfSlopes, NeuralODECurvature, relative_norm
 from ..theory.kantorovich import Block, Curvature
 from .base import AbstractSystem, Limit, Question, full_block, full_curvature
 from .iterate import Iterate
 from .solved import euclidean
+
+NORMS = 4
+"""Of the powers A^jW in the drift of the read-out's block, so many have their norm computed."""
 
 FINER = 4
 """Steps of the classical Runge-Kutta method that stand for the ODE, per step of Euler's method."""
@@ -266,7 +269,13 @@ class NeuralODESystem(AbstractSystem):
         if phi.lipschitz is None:
             return [], None, f"{phi.name} has no finite sup|φ′|, so nothing bounds how fast the states change"
         bound = measured_curvature(iterate, phi)
-        readout = Block("the read-out's features", iterate.block_lambda_min("readout").sqrt(), bound.features_lipschitz)
+        half = half_slopes(iterate) if phi.slope01 else None
+
+        def features_lipschitz(radius: float) -> float:
+            plain = bound.features_lipschitz(radius)
+            return plain if half is None else min(plain, half.lipschitz(radius))
+
+        readout = Block("the read-out's features", iterate.block_lambda_min("readout").sqrt(), features_lipschitz)
         if phi.curvature is None or phi.third is None:
             return [readout], None, (
                 f"{phi.name} has no finite sup|φ″|: gradient descent has no certificate of this kind; gradient flow has one, "
@@ -326,6 +335,40 @@ def measured_curvature(iterate: ODEIterate, phi: AbstractActivation) -> NeuralOD
         readout_bend=float(np.abs(v * bends[-1]).max()),
         b_max=tuple(float(np.abs(one).max()) for one in b),
         b_bend=tuple(float(np.abs(one * bend).max()) for one, bend in zip(b, bends[:-1], strict=True)),
+    )
+
+
+def half_slopes(iterate: ODEIterate) -> HalfSlopes | None:
+    """The numbers of the read-out's Λ_* for 0 ≤ φ′ ≤ 1; `None` where its Gram is not shown positive definite.
+
+    **Cost:** five norms of m × m matrices.
+    """
+    model, gram, lambda_min = iterate.model, iterate.block_grams["readout"], iterate.block_lambda_min("readout")
+    if not lambda_min.lower > 0:
+        return None
+    u_scale, w_scale, v_scale = model.scales
+    w, x, layers = w_scale * np.asarray(model.hidden), np.asarray(iterate.x), model.layers
+    step = model.horizon / layers
+    features = np.asarray(model.activation(jnp.asarray(iterate.trajectory.states[:-1])))
+    ahead = np.eye(len(w)) + step / 2 * w
+    common = linalg.spectral_norm(ahead).upper
+    # ‖A^{j+1}W‖ ≤ ‖A‖‖A^jW‖, so that not every power needs its own norm.
+    driven, power, stride = [iterate.operator_norm.upper], w, -(-layers // NORMS)
+    for j in range(1, layers):
+        power = ahead @ power
+        exact = linalg.spectral_norm(power).upper if j % stride == 0 else np.inf
+        driven.append(min(common * driven[-1], exact))
+    return HalfSlopes(
+        step=step,
+        w_scale=w_scale,
+        v_scale=v_scale,
+        sigma=lambda_min.sqrt().upper,
+        common=common,
+        driven=tuple(driven),
+        data_norm=u_scale * linalg.spectral_norm(x).upper,
+        features_norm=tuple(w_scale * linalg.spectral_norm(f).upper for f in features),
+        data_relative=v_scale * u_scale * relative_norm(gram, lambda_min, x),
+        features_relative=tuple(v_scale * w_scale * relative_norm(gram, lambda_min, f) for f in features),
     )
 
 

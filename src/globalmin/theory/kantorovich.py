@@ -3,22 +3,21 @@ r"""The Kantorovich certificate: gradient descent from *these* weights converges
 The project's own theorem; it asks for no width and no random initialisation, only for numbers of the iterate at hand.
 
 **Setting.** r = f − y, ρ₀ = ‖r(θ₀)‖, J = ∂f/∂θ. Take a block of columns J_* of J (some of the parameters, or all) with
-0 < σ₀ ≤ σ_min(J_*(θ₀)) and an increasing ψ with ‖J_*(θ₀ + d) − J_*(θ₀)‖ ≤ ψ(‖d‖), Ψ its integral. On the ball of radius R
-let ‖J(θ) − J(θ′)‖ ≤ Λ‖θ − θ′‖ and ‖J‖ ≤ β. Put
+0 < σ₀ ≤ σ_min(J_*(θ₀)) and an increasing ψ with σ_min(J_*(θ₀ + d)) ≥ σ₀ − ψ(‖d‖), Ψ its integral. On the ball of radius R
+let ‖J(θ) − J(θ′)‖ ≤ Λ(R)‖θ − θ′‖ and ‖J‖ ≤ β(R). Put E(p) = σ₀ p − Ψ(p) and
 
-    c = 1 − ηβ²/2 − ηΛρ₀/2   (gradient flow: c = 1, and neither Λ nor β is needed),
-    E(p) = σ₀ p − Ψ(p),   R_* = the smallest p with c E(p) = ρ₀,   σ_* = σ₀ − ψ(R_*).
+    c(p) = 1 − ηβ(p)²/2 − ηΛ(R)ρ₀/2   (gradient flow: c = 1, and neither Λ nor β is needed),   G(p) = ∫ c E′ from 0 to p.
 
-**Theorem.** If c > 0, such a p exists below the root of ψ = σ₀, and R_* ≤ R, then gradient descent with step size η has
-path length at most R_*, ‖r_{k+1}‖ ≤ (1 − cησ_*²)‖r_k‖, and it converges to a point of zero loss in the ball.
+**Theorem.** If G(R_*) ≥ ρ₀ at some R = R_* with c = c(R_*) > 0 and σ_* = σ₀ − ψ(R_*) > 0, then gradient descent with step size
+η has path length at most R_*, ‖r_{k+1}‖ ≤ (1 − cησ_*²)‖r_k‖, and it converges to a point of zero loss in the ball.
 
-With ψ(p) = Λ_* p the condition reads h = Λ_* ρ₀ / (c σ₀²) ≤ 1/2, Newton-Kantorovich's. For other ψ the same number is
-h = ρ₀ / (2 c max E). The certificate asks for h < 1/2, strictly.
+With ψ(p) = Λ_* p and one c the condition reads h = Λ_* ρ₀ / (c σ₀²) ≤ 1/2, Newton-Kantorovich's. In general the same number is
+h = ρ₀ / (2 max G). The certificate asks for h < 1/2, strictly. Of several blocks the best at every length is taken, too.
 
 **Displacement.** Not ρ₀/σ₀ but the distance D to a point θ_c that (nearly) fits the data is what the residual needs; the
-Gauss-Newton point has D near (rᵀ(JJᵀ)⁻¹r)^{1/2}. With block, ψ, Λ and β about θ_c, ρ_c = ‖r(θ_c)‖ and c₁ = 1 − ηβ²/2, descent
-cannot leave the ball of radius D about θ_c while ρ > b = (ρ_c + ΛD²/2)/c₁, and it contracts there. So the theorem holds with
-min(b, ρ₀) in place of ρ₀ and E(p) = σ₀ p − (Ψ(D + p) − Ψ(D)). Where Λ is all that is known, that asks for ΛD/σ₀ of at most
+Gauss-Newton point has D near (rᵀ(JJᵀ)⁻¹r)^{1/2}. With block, ψ, Λ and β about θ_c, ρ_c = ‖r(θ_c)‖ and c₁ = 1 − ηβ(D)²/2,
+descent cannot leave the ball of radius D about θ_c while ρ > b = (ρ_c + Λ(D)D²/2)/c₁, and it contracts there. So the theorem
+holds with min(b, ρ₀) in place of ρ₀ and everything at D + p. Where Λ is all that is known, that asks for ΛD/σ₀ of at most about
 √(c c₁)/(1 + √(c c₁)), where the first form asks for (Λ/σ₀)(ρ₀/σ₀) ≤ c/2.
 
 Both proofs are in docs/theory/kantorovich.md.
@@ -33,37 +32,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .._core import Estimate
+from .block import Block as Block
+from .block import envelope, highest, mean_slope, smallest_radius, tabulated, turning_point
 from .certificate import AbstractCertificate, Hypothesis, Promise, Verdict
 
-NODES = 128  # of the table of a ψ that comes from a Λ growing with the ball
+COARSENESS = 1.01  # of the balls on which descent's Λ is taken
+DESCENT_NODES = 128  # of the table of c E′ up to four times the shortest path there can be; beyond, a third as many
 
 RADIUS_MARGIN = 1.001  # the constants are taken on a ball this much larger than R_*, so that R_* ≤ R is strict
-
-
-@dataclasses.dataclass(frozen=True)  # no module: bisections call its methods thousands of times
-class Block:
-    """A lower bound on σ_min(J) near θ₀: σ_min(J_*) ≥ sigma − ψ(p), with ψ(p) = lipschitz(R) · p on the ball of radius R.
-
-    A richer ψ is given as `drift(p)` with its integral `drift_integral(p)`, ψ increasing. With `along_path` it bounds what a
-    path of descent or flow of length p from θ₀ can do, and not every point of the ball: no help about another point.
-    """
-
-    name: str
-    sigma: Estimate
-    lipschitz: Callable[[float], float] | None = None
-    drift: Callable[[float], float] | None = None
-    drift_integral: Callable[[float], float] | None = None
-    along_path: bool = False
-
-    def psi(self, p: float, radius: float) -> float:
-        """ψ(p) for p ≤ radius."""
-        return self.drift(p) if self.drift is not None else self.lipschitz(radius) * p  # pyright: ignore
-
-    def psi_integral(self, p: float, radius: float) -> float:
-        """Ψ(p), the integral of ψ from 0."""
-        if self.drift_integral is not None:
-            return self.drift_integral(p)
-        return self.lipschitz(radius) * p * p / 2  # pyright: ignore[reportOptionalCall]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -319,7 +295,7 @@ def certify(
         )  # fmt: skip
 
     blocks, curvature = _remembering(blocks, curvature)
-    task = _Task(rho, tuple(_tabulated(block) for block in blocks), curvature, comparison)
+    task = _Task(rho, tuple(tabulated(block) for block in blocks), curvature, comparison)
     largest = None if flow else _largest_step(task)
     eta = step_size if step_size is not None else largest
     if eta is None and not flow:  # no step size serves: show the limit η → 0, which is the flow's h
@@ -328,8 +304,8 @@ def certify(
     least_h = attempt.h
     if eta and math.isinf(least_h):  # c ≤ 0: what is left of h is its limit at small steps
         least_h = _best(task, 0.0, pessimistic=True).h
-    hopeful = _best(task, eta, pessimistic=False)
     found = attempt.holds and (flow or (eta is not None and eta > 0))
+    hopeful = attempt if found else _best(task, eta, pessimistic=False)
     outcome = Verdict.HOLDS if found else Verdict.UNDECIDED if hopeful.holds and (flow or eta) else Verdict.FAILS
     bound = (
         "gradient flow: only the block's ψ is needed"
@@ -362,45 +338,21 @@ def certify(
     )
 
 
-def _tabulated(block: Block) -> Block:
-    """The same block with ψ(p) = Λ(p)p, where Λ grows with the ball: at a distance p only the ball of radius p counts.
-
-    Between two nodes Λ is taken at the farther one, so that ψ and its integral are from above; beyond ψ = σ nothing is asked.
-    """
-    sigma = block.sigma.upper
-    if block.lipschitz is None or block.drift is not None or not sigma > 0:
-        return block
-    least = block.lipschitz(0.0)
-    if not 0 < least < math.inf or block.lipschitz(sigma / least) == least:  # constant: there is a closed form
-        return block
-    lipschitz = block.lipschitz
-    _, end = _bisect(lambda p: lipschitz(p) * p < sigma, 0.0, sigma / least, most=40)
-    nodes = np.linspace(0.0, end, NODES + 1)
-    slopes = np.array([lipschitz(float(p)) for p in nodes[1:]])
-    sums = np.concatenate([[0.0], np.cumsum(slopes * np.diff(nodes**2) / 2)])
-
-    def drift(p: float) -> float:
-        if p > end:
-            return math.inf
-        return float(slopes[max(int(np.searchsorted(nodes, p)) - 1, 0)]) * p
-
-    def drift_integral(p: float) -> float:
-        if p > end:
-            return math.inf
-        k = max(int(np.searchsorted(nodes, p)) - 1, 0)
-        return float(sums[k] + slopes[k] * (p * p - nodes[k] ** 2) / 2)
-
-    return dataclasses.replace(block, lipschitz=None, drift=drift, drift_integral=drift_integral)
-
-
 @dataclasses.dataclass(frozen=True)
 class _Task:
-    """What is certified, whatever the step size."""
+    """What is certified, whatever the step size; `blocks` without their envelope."""
 
     rho: Estimate
     blocks: tuple[Block, ...]
     curvature: Curvature | None
     comparison: Comparison | None
+    kept: dict[Any, Any] = dataclasses.field(default_factory=dict)  # what serves every step size
+
+    def all_blocks(self, pessimistic: bool) -> list[Block]:
+        """The blocks and their envelope at that end of the estimates."""
+        if pessimistic not in self.kept:
+            self.kept[pessimistic] = [*self.blocks, *envelope(self.blocks, pessimistic=pessimistic)]
+        return self.kept[pessimistic]
 
     def needs_curvature(self, eta: float | None) -> bool:
         """The whole Jacobian's constants: for a finite step, and for the Taylor formula about another point."""
@@ -422,116 +374,154 @@ def _remembering(blocks: Sequence[Block], curvature: Curvature | None) -> tuple[
 
 def _best(task: _Task, eta: float | None, *, pessimistic: bool) -> _Attempt:
     """The block with the smallest h. `eta` None stands for gradient flow."""
-    attempts = [_attempt(task, block, eta, pessimistic=pessimistic) for block in task.blocks]
+    attempts = [_attempt(task, block, eta, pessimistic=pessimistic) for block in task.all_blocks(pessimistic)]
     return min(attempts, key=lambda a: (not a.holds, a.h))
 
 
 def _attempt(task: _Task, block: Block, eta: float | None, *, pessimistic: bool) -> _Attempt:
-    curvature, comparison = task.curvature, task.comparison
+    """The theorem for one block: by closed forms for the flow, whose c is 1, by a table for descent."""
+    given = _given(task, block, pessimistic)
+    if not given.sigma > 0:
+        return _Attempt(block.name, given.sigma, mean_slope(block, 0.0), None, None, 1.0, math.inf, None, None)
+    return _flow(task, block, given) if eta is None else _descent(task, block, given, eta)
 
-    def worst(estimate: Estimate) -> float:
-        return estimate.upper if pessimistic else max(estimate.lower, 0.0)
 
+@dataclasses.dataclass(frozen=True)
+class _Given:
+    """The estimates at one of their ends; `far` is D and `left` is ρ_c, 0 in the first form."""
+
+    sigma: float
+    rho: float
+    far: float
+    left: float
+    norm: float  # ‖J‖
+
+
+def _given(task: _Task, block: Block, pessimistic: bool) -> _Given:
+    def worst(estimate: Estimate | None) -> float:
+        return 0.0 if estimate is None else estimate.upper if pessimistic else max(estimate.lower, 0.0)
+
+    distance, residual = (
+        (None, None) if task.comparison is None else (task.comparison.distance, task.comparison.residual)
+    )
+    norm = None if task.curvature is None else task.curvature.jacobian_norm
     sigma = block.sigma.lower if pessimistic else block.sigma.upper
-    rho_0 = worst(task.rho)
-    far = 0.0 if comparison is None else worst(comparison.distance)  # D
+    return _Given(sigma, worst(task.rho), worst(distance), worst(residual), worst(norm))
 
-    def constants(radius):
-        """Λ, β, c and the residual from which on the path is short."""
-        if curvature is None or not task.needs_curvature(eta):
-            return None, None, 1.0, rho_0
-        lam, beta = curvature.lipschitz(radius), curvature.beta(radius)
-        if not math.isfinite(beta):
-            return lam, beta, -math.inf, rho_0
-        c1 = 1 - (eta or 0.0) * beta**2 / 2
-        target = rho_0
-        if comparison is not None and c1 > 0:
-            target = min(rho_0, (worst(comparison.residual) + lam * far * far / 2) / c1)
-        return lam, beta, c1 - (eta or 0.0) * lam * rho_0 / 2, target
 
-    def failed(radius, c, h):
-        lam, beta, _, _ = constants(radius)
-        return _Attempt(block.name, sigma, _slope(block, radius), lam, beta, c, h, None, None)
+def _flow(task: _Task, block: Block, given: _Given) -> _Attempt:
+    sigma, far = given.sigma, given.far
+    lam, target = None, given.rho
+    if task.comparison is not None:
+        assert task.curvature is not None
+        lam = task.curvature.lipschitz(far)
+        target = min(given.rho, given.left + lam * far * far / 2)
 
-    if not sigma > 0:
-        return failed(0.0, 1.0, math.inf)
-    top = math.inf if block.drift is None else _turning_point(block, sigma, 0.0)  # a richer ψ asks for no ball
+    def failed(radius, h):
+        return _Attempt(block.name, sigma, mean_slope(block, radius), lam, None, 1.0, h, None, None)
+
+    top = math.inf if block.drift is None else turning_point(block, sigma, 0.0)  # a richer ψ asks for no ball
     # R and the constants on its ball depend on each other. Every R tried is at most RADIUS_MARGIN times the smallest one
     # that can serve, and the constants only grow with R, so a failure on the way is a failure for good.
-    radius, c, h = RADIUS_MARGIN * (far if far > 0 else rho_0 / sigma), 1.0, math.inf
+    radius, h = RADIUS_MARGIN * (far if far > 0 else given.rho / sigma), math.inf
     for _ in range(200):
-        lam, beta, c, target = constants(radius)
         if block.drift is None:
-            top = _turning_point(block, sigma, radius)
-        height = _height(block, sigma, radius, far, top)
-        h = math.inf if c <= 0 or not height > 0 else target / (2 * c * height)
-        if not c > 0 or not h < 0.5:
-            return failed(radius, c, h)
-        more = _smallest_radius(block, sigma, radius, target / c, far, top)
+            top = turning_point(block, sigma, radius)
+        height = highest(block, sigma, radius, far, top)
+        h = math.inf if not height > 0 else target / (2 * height)
+        if not h < 0.5:
+            return failed(radius, h)
+        more = smallest_radius(block, sigma, radius, target, far, top)
         if far + more <= radius:
             sigma_star = sigma - block.psi(far + more, radius)
             path = more
             if far > 0:  # until the residual has come down to `target` the path is bounded by the contraction alone
-                path += (rho_0 - target) / (c * (sigma - block.psi(far, radius)))
+                path += (given.rho - target) / (sigma - block.psi(far, radius))
             away = min(path, 2 * far + more)
-            return _Attempt(block.name, sigma, _slope(block, radius), lam, beta, c, h, away, sigma_star, path)
+            return _Attempt(block.name, sigma, mean_slope(block, radius), lam, None, 1.0, h, away, sigma_star, path)
         radius = RADIUS_MARGIN * (far + more)
-    return failed(radius, c, h)
+    return failed(radius, h)
 
 
-def _slope(block: Block, radius: float) -> float:
-    """Λ_* to report: the Lipschitz constant on the ball, or the mean slope of a general ψ."""
-    if block.lipschitz is not None:
-        return block.lipschitz(radius)
-    radius = radius if radius > 0 else 1e-9
-    while math.isinf(block.psi(radius, radius)) and radius > 1e-300:  # ψ may end before the ball does
-        radius /= 2
-    return block.psi(radius, radius) / radius
+@dataclasses.dataclass(frozen=True)
+class _Table:
+    """At lengths p from 0 on, beyond D: E and E′ of the block, and Λ and ‖J‖ on the ball of radius D + p."""
+
+    p: np.ndarray
+    height: np.ndarray
+    sigma: np.ndarray
+    lipschitz: np.ndarray
+    beta: np.ndarray
 
 
-def _turning_point(block: Block, sigma: float, radius: float) -> float:
-    """Root of ψ = σ, rounded down: E increases up to there."""
-    if block.lipschitz is not None and block.drift is None:
-        slope = block.lipschitz(radius)  # infinite where nothing is proven on the ball: the root is then 0
-        return sigma / slope if slope > 0 else math.inf
-    low, high = 0.0, 1.0
-    while block.psi(high, high) < sigma and high < 1e300:
-        low, high = high, 2 * high
-    return _bisect(lambda p: block.psi(p, p) < sigma, low, high)[0]
+def _table(task: _Task, block: Block, given: _Given) -> _Table:
+    assert task.curvature is not None
+    curvature, far = task.curvature, given.far
+    last = max(turning_point(block, given.sigma, 0.0) - far, 0.0)
+    target = given.rho
+    if task.comparison is not None:
+        target = min(target, given.left + curvature.lipschitz(far) * far * far / 2)
+    unit = target / given.sigma
+    p = np.linspace(0.0, min(4 * unit, last), DESCENT_NODES + 1)
+    if last > 4 * unit > 0:
+        p = np.concatenate([p, np.geomspace(4 * unit, min(last, 1e12 * unit), DESCENT_NODES // 3)[1:]])
+    at = far + p
+    start = block.psi_integral(far, far)
+    lost = np.array([block.psi_integral(float(a), float(a)) - start for a in at])
+    psi = np.array([block.psi(float(a), float(a)) for a in at])
+    lipschitz = np.array([curvature.lipschitz(_rounded_up(float(a))) for a in at])
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _Table(p, given.sigma * p - lost, given.sigma - psi, lipschitz, given.norm + lipschitz * at)
 
 
-def _height(block: Block, sigma: float, radius: float, far: float, top: float) -> float:
-    """max E: the value of σp − (Ψ(far + p) − Ψ(far)) where ψ(far + p) = σ; infinite without such a p."""
-    if math.isinf(top):
-        return math.inf
-    if top <= far:
-        return 0.0
-    if block.lipschitz is not None and block.drift is None:
-        return (sigma - block.lipschitz(radius) * far) * (top - far) / 2
-    return sigma * (top - far) - (block.psi_integral(top, radius) - block.psi_integral(far, radius))
+def _rounded_up(radius: float) -> float:
+    """The next radius of a coarse set: Λ of a larger ball serves, and few balls serve all blocks."""
+    return radius if radius == 0 else COARSENESS ** math.ceil(math.log(radius, COARSENESS))
 
 
-def _smallest_radius(block: Block, sigma: float, radius: float, target: float, far: float, top: float) -> float:
-    """Smallest p with σp − (Ψ(far + p) − Ψ(far)) ≥ target, rounded up and checked by that very inequality."""
-    if block.lipschitz is not None and block.drift is None:
-        # The stable form of (s − √(s² − 2Λ·target))/Λ, right for Λ = 0 too; nudged up past its own rounding.
-        slope = block.lipschitz(radius)
-        left = sigma - slope * far
-        root = math.sqrt(max(left**2 - 2 * slope * target, 0.0))
-        p = 2 * target / (left + root) * (1 + 1e-12)
-        return min(p, top - far)
-    start = block.psi_integral(far, radius)
-    return _bisect(lambda p: sigma * p - (block.psi_integral(far + p, radius) - start) < target, 0.0, top - far)[1]
+def _descent(task: _Task, block: Block, given: _Given, eta: float) -> _Attempt:
+    """With c = c(p) where the path is: p serves as R_* if ∫ c E′ up to p, with the Λ of p, is at least the residual.
 
+    Between two nodes of the table c is taken at the farther one, where it is smaller.
+    """
+    key = (block.name, given)
+    if key not in task.kept:
+        task.kept[key] = _table(task, block, given)
+    table = task.kept[key]
+    with np.errstate(over="ignore", invalid="ignore"):
+        first = 1 - eta * table.beta**2 / 2  # c₁
+        bend = eta * table.lipschitz / 2
+        first[~np.isfinite(table.beta)] = -np.inf
+        target, early = given.rho, math.inf
+        if task.comparison is not None:
+            early = float(first[0] - bend[0] * given.rho)
+            left = given.left + table.lipschitz[0] * given.far**2 / 2
+            target = min(given.rho, float(left / first[0])) if first[0] > 0 else given.rho
+        c = first - bend * target
+        gains = np.concatenate([[0.0], np.cumsum(first[1:] * np.diff(table.height))]) - bend * target * table.height
+        serves = (c > 0) & (table.sigma > 0) & np.isfinite(gains) & (early > 0)
+        gains = np.where(serves, gains, -np.inf)
+    best = int(np.argmax(gains))
 
-def _bisect(below: Callable[[float], bool], low: float, high: float, *, most: int = 200) -> tuple[float, float]:
-    """Ends of the last interval in which `below` changes from true to false."""
-    for _ in range(most):
-        middle = (low + high) / 2
-        if middle in (low, high):
-            break
-        low, high = (middle, high) if below(middle) else (low, middle)
-    return low, high
+    def found(k: int, h: float, **kept: float) -> _Attempt:
+        radius = given.far + float(table.p[k])
+        return _Attempt(
+            block.name, given.sigma, mean_slope(block, radius), float(table.lipschitz[k]), float(table.beta[k]),
+            min(float(c[k]), early), h, **{"radius": None, "sigma_star": None, **kept},
+        )  # fmt: skip
+
+    h = target / (2 * float(gains[best])) if gains[best] > 0 else math.inf
+    if not h < 0.5:
+        return found(best if serves[best] else 0, h)
+    k = max(int(np.argmax(gains >= target)), 1)
+    # Before p_k, with c and E′ as they are there, ∫ c E′ is at least this line.
+    before = float(gains[k] - c[k] * (table.height[k] - table.height[k - 1]))
+    p = float(table.p[k - 1]) + max(target - before, 0.0) / float(c[k] * table.sigma[k]) * (1 + 1e-12)
+    p = min(p, float(table.p[k]))
+    path = p
+    if given.far > 0:
+        path += (given.rho - target) / (early * float(table.sigma[0]))
+    return found(k, h, radius=min(path, 2 * given.far + p), sigma_star=float(table.sigma[k]), path=path)
 
 
 def _largest_step(task: _Task) -> float | None:

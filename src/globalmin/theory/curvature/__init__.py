@@ -1,9 +1,12 @@
 from .deep import DeepCurvature as DeepCurvature
 from .equilibrium import EquilibriumCurvature as EquilibriumCurvature
+from .equilibrium import readout_lipschitz as readout_lipschitz
 from .equilibrium import resolvent_bounds as resolvent_bounds
 from .gated import GatedCurvature as GatedCurvature
 from .implicit import ImplicitCurvature as ImplicitCurvature
+from .neural_ode import HalfSlopes as HalfSlopes
 from .neural_ode import NeuralODECurvature as NeuralODECurvature
+from .slopes import relative_norm as relative_norm
 from .two_layer import TwoLayerCurvature as TwoLayerCurvature
 from .two_layer_local import LocalDrift as LocalDrift
 from .two_layer_local import local_drift as local_drift

@@ -135,6 +135,34 @@ class EquilibriumCurvature:
         return new, (s, y_norm, 2 * r * s * y_norm + bent * chi)
 
 
+def readout_lipschitz(
+    radius: float,
+    *,
+    w_norm: float,
+    mu: float,
+    slope: float,
+    slope01: bool,
+    features_norm: float,
+    sigma: float = math.inf,
+    relative: float = math.inf,
+) -> float:
+    """Λ_* of the read-out block Zᵀ by finite differences from the centre: T Y, or ½T(Y + σ₀κ) for 0 ≤ φ′ ≤ 1; kinks or not.
+
+    With s_i = ΔW z_i + ΔU x_i (z_i at the centre, W at the end) the states move by z − z₀ = (I − D̃W)^{-1}D̃ s, D̃ the secant
+    slopes. For 0 ≤ φ′ ≤ 1, (z − z₀)·(h − h₀) ≥ ‖z − z₀‖² gives with B = I − (W + Wᵀ)/2 the ball ‖B^{1/2}(z − z₀) −
+    ½B^{-1/2}s‖ ≤ ½‖B^{-1/2}s‖: half of T‖s‖ is one matrix ½B^{-1} for all samples, κ ≥ ‖K^{-1/2}[Z; X]‖ in the norm of the
+    features' Gram.
+
+    **Arguments:** at the centre, from above: `w_norm` ‖W‖, `mu` λ_max((W + Wᵀ)/2), `features_norm` Y, `sigma` σ₀ of the
+    block, `relative` κ.
+    """
+    t, _ = resolvent_bounds(w_norm + radius, mu + radius, slope, slope01)
+    plain = t * features_norm
+    if not (slope01 and mu + radius < 1 and math.isfinite(relative)):
+        return plain
+    return min(plain, (features_norm + sigma * relative) / (2 * (1 - mu - radius)))
+
+
 def resolvent_bounds(w_norm: float, mu: float, slope: float, slope01: bool) -> tuple[float, float]:
     """Bounds of ‖(I − DW)^{-1}D‖ and ‖(I − WD)^{-1}‖ over all diagonals D that φ′ can make.
 

@@ -112,3 +112,48 @@ class NeuralODECurvature:
             corner += dt * (2 * w * slope * adjoint + b_bend * pi[k]) * p[k]
             q = growth[k] * q + dt * (w * slope * adjoint + b_bend * pi[k])
         return block_norm(corner, self.v_scale * slope * p[-1])
+
+
+@dataclasses.dataclass(frozen=True)
+class HalfSlopes:
+    r"""Λ_* of the read-out's block for 0 ≤ φ′ ≤ 1, by finite differences from the centre; asks for no smoothness.
+
+    δh_{k+1} = δh_k + Δt ŵ(W δφ_k + ΔW φ_k,0 + ΔW δφ_k) and δφ_k = ½δh_k + ζ_k, |ζ_k| ≤ ½|δh_k|. The ½'s make C_{k+1} = A C_k +
+    Δt ŵ ΔW φ_k,0 with A = I + ½Δt ŵ W for every sample, the rest V = δH − C is driven by ζ and ΔW δφ:
+
+        ‖V_k‖ ≤ Δt Σ_{l<k} (½γ_{k−1−l} + ŵRα^{k−1−l})(‖C_l‖ + ‖V_l‖),   α ≥ ‖A‖, γ_j ≥ ‖A^jŵW‖  (Frobenius over the samples),
+
+    and δΦ_L = ½C_L + ½V_L + ζ_L. With K = v̂²Φ_LΦ_Lᵀ, ‖K^{-1/2}v̂δΦ_L‖ ≤ ½‖K^{-1/2}v̂C_L‖ + (v̂/σ₀)(‖V_L‖ + ½‖C_L‖), of which the
+    first part asks only for ‖K^{-1/2}v̂X‖ and ‖K^{-1/2}v̂Φ_l‖. What dU and what dW do are kept apart up to the end.
+    """
+
+    step: float  # Δt
+    w_scale: float  # ŵ
+    v_scale: float  # v̂
+    sigma: float  # σ₀ of the block
+    common: float  # α
+    driven: tuple[float, ...]  # γ_j, j < L
+    data_norm: float  # û‖X‖
+    features_norm: tuple[float, ...]  # ŵ‖Φ_l‖, l < L
+    data_relative: float  # ‖K^{-1/2} v̂ûX‖
+    features_relative: tuple[float, ...]  # ‖K^{-1/2} v̂ŵΦ_l‖, l < L
+
+    def lipschitz(self, radius: float) -> float:
+        """Λ_*(R), such that σ_min(J_*) ≥ σ₀ − Λ_*(R)R on the ball."""
+        layers = len(self.driven)
+        powers = self.common ** np.arange(layers + 1)
+        back = powers[-2::-1]  # α^{L−1−l}
+        kept = np.zeros((layers + 1, 2))  # ‖C_k‖, by dU and by dW
+        kept[:, 0] = powers * self.data_norm
+        for k in range(1, layers + 1):
+            kept[k, 1] = self.step * back[layers - k :] @ np.array(self.features_norm[:k])
+        shared = self.step * back @ np.array(self.features_relative)
+        rest = np.zeros((layers + 1, 2))
+        with np.errstate(over="ignore", invalid="ignore"):
+            weights = self.step * (np.array(self.driven) / 2 + self.w_scale * radius * powers[:-1])
+            for k in range(1, layers + 1):
+                rest[k] = weights[k - 1 :: -1] @ (kept[:k] + rest[:k])
+            relative = np.array([powers[-1] * self.data_relative, shared])
+            total = self.sigma * relative / 2 + self.v_scale * (rest[-1] + kept[-1] / 2)
+            found = float(np.hypot(*total))
+        return math.inf if math.isnan(found) else found

@@ -22,6 +22,7 @@ import scipy.linalg
 from jaxtyping import Float
 
 from ..._core import Estimate, linalg, numerics
+from .slopes import inverse_doubt
 
 NODES = 400  # of the table of δ; between them δ is convex, so that the chord is above it
 
@@ -74,10 +75,7 @@ def local_drift(
         inverse = scipy.linalg.cho_solve(scipy.linalg.cho_factor(gram), np.eye(len(gram)))
     except scipy.linalg.LinAlgError:
         return None
-    # K⁻¹ of the true Gram is at most 1/(1 − error/λ_min) times that of the computed one; the solve adds n eps times the
-    # condition number, with a factor of 4 to spare.
-    condition = float(np.abs(gram).sum(0).max()) / lambda_min.lower
-    doubt = 1 / (1 - lambda_min.error / lambda_min.value) + 4 * len(gram) * numerics.EPS * condition
+    doubt = inverse_doubt(gram, lambda_min)
     inner = rows @ rows.T
     scale = np.abs(readout) * np.sqrt(doubt / slopes.shape[1])
     bend_norm = _largest(inner**2 * inverse, bends, scale)
