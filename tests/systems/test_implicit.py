@@ -168,7 +168,8 @@ def test_features_constant_asks_for_an_equilibrium_on_the_ball(getkey):
     inside = (np.linalg.norm(np.asarray(x), 2) + np.sqrt(values[0]) * relative) / (2 * np.sqrt(12))
     lipschitz = block.lipschitz
     assert lipschitz is not None
-    np.testing.assert_allclose(lipschitz(0.99 * room), inside, rtol=1e-8)  # upper ends: the rounding of λ_min over λ_min
+    # Upper ends: the rounding of λ_min over λ_min.
+    np.testing.assert_allclose(lipschitz(0.99 * room), inside, rtol=1e-8)
     assert lipschitz(1.01 * room) == np.inf
 
 
