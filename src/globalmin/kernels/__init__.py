@@ -1,3 +1,5 @@
+from .._core.geometric import GeometricBound as GeometricBound
+from .._core.geometric import geometric_lower_bound as geometric_lower_bound
 from .base import AbstractKernel as AbstractKernel
 from .conv import ConvKernel as ConvKernel
 from .conv import ConvResNetKernel as ConvResNetKernel
@@ -6,9 +8,7 @@ from .equilibrium import EquilibriumKernel as EquilibriumKernel
 from .equilibrium import UnrolledEquilibriumKernel as UnrolledEquilibriumKernel
 from .gated import GatedKernel as GatedKernel
 from .gated import c_infinity as c_infinity
-from .implicit import GeometricBound as GeometricBound
 from .implicit import ImplicitKernel as ImplicitKernel
-from .implicit import geometric_lower_bound as geometric_lower_bound
 from .implicit_smooth import SmoothImplicitKernel as SmoothImplicitKernel
 from .implicit_smooth import without_limit as without_limit
 from .neural_ode import AbstractODEKernel as AbstractODEKernel

@@ -6,7 +6,7 @@ from typing import ClassVar
 import equinox as eqx
 
 from ..._core import Estimate, numerics
-from ...kernels import geometric_lower_bound
+from ..._core.geometric import geometric_lower_bound
 from ..certificate import Hypothesis, Promise
 from ..estimated import AbstractEstimated, estimate, is_relu, optional_estimate, over
 from ..positive_limit import AbstractPositiveLimit
