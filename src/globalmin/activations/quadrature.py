@@ -133,13 +133,27 @@ def series_error(
     distinct = np.unique(np.asarray(variance))
     # Few shapes for the compiler: the last one repeated up to a power of two.
     c = jnp.asarray(np.pad(distinct, (0, 2 ** math.ceil(math.log2(len(distinct))) - len(distinct)), mode="edge"))
-    used = np.asarray(coefficients(phi, c, count, kinks))
-    fine = np.asarray(coefficients(phi, c, count, kinks, refine=2))
-    moment = np.asarray(coefficients(lambda u: phi(u) ** 2, c, 1, kinks, refine=2))[0]
+    used = _host_coefficients(phi, c, count, kinks)
+    fine = _host_coefficients(phi, c, count, kinks, refine=2)
+    moment = _host_coefficients(lambda u: phi(u) ** 2, c, 1, kinks, refine=2)[0]
     tail = np.maximum(moment - np.sum(fine**2, axis=0), 0.0) + 8 * EPS * moment
     delta = np.linalg.norm(used - fine, axis=0).max()
     rounding = 2 * EPS * np.sum((2 * np.arange(count)[:, None] + 1) * used**2, axis=0)
     return float(tail.max() + 2 * math.sqrt(moment.max()) * delta + delta**2 + rounding.max())
+
+
+def _host_coefficients(
+    phi: Elementwise, variance: Array, count: int, kinks: tuple[float, ...], refine: int = 1
+) -> np.ndarray:
+    """`coefficients` with NumPy's product: whoever looks for the number of terms tries several, and each would be compiled."""
+    if kinks:
+        return np.asarray(coefficients(phi, variance, count, kinks, refine=refine))
+    z, table = _line_rule(count, refine)
+    points = np.sqrt(np.asarray(variance))[:, None] * z
+    # In blocks of one shape, or every operation of φ and its derivatives is compiled for each number of nodes.
+    blocks = np.pad(points.ravel(), (0, -points.size % BATCH)).reshape(-1, BATCH)
+    values = np.concatenate([np.asarray(phi(jnp.asarray(block))) for block in blocks])
+    return table @ values[: points.size].reshape(points.shape).T
 
 
 @functools.partial(jax.jit, static_argnames=("phi", "refine"))
