@@ -30,7 +30,7 @@ def prepare(ask):
         x = jnp.asarray(INPUTS["vectors"][: ask["n"]] / np.sqrt(INPUTS["vectors"].shape[1]))
         s = ask["weight_std"]
         kernel = kernels.DenseKernel(phi, ask["depth"], weight_std=s, input_std=s, bias_std=ask["bias_std"])
-        return lambda: kernel(x, only=("nngp", "ntk"))
+        return lambda: kernel(x, only=("nngp", "ntk"), dtype=ask.get("dtype", "float64"))
     if ask["work"] == "conv":
         images = INPUTS["images"][: ask["n"]]
         kernel = kernels.ConvKernel(

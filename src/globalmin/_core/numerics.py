@@ -34,15 +34,16 @@ def name_rows(rows: np.ndarray, most: int = 8) -> str:
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 
-def check_inputs(x: Float[Array, "n d"], name: str = "x") -> Float[Array, "n d"]:
-    """Return `x` as a float64 matrix with at least one row and finite entries.
+def check_inputs(x: Float[Array, "n d"], name: str = "x", *, single: bool = False) -> Float[Array, "n d"]:
+    """Return `x` as a float64 matrix, or with `single` a float32 one, with at least one row and finite entries.
 
     **Raises:** `ValueError` for another dtype or shape; for NaN, infinite or zero rows, which are named. Under
     tracing only dtype and shape are checked.
     """
     if is_concrete(x):
         x = jnp.asarray(x)
-    require_float64(name, x)
+    if not (single and x.dtype == np.float32):
+        require_float64(name, x)
     if x.ndim != 2 or 0 in x.shape:
         raise ValueError(f"{name}: a matrix with one sample per row expected, an array of shape {x.shape} came")
     if is_concrete(x):

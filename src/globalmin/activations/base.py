@@ -80,6 +80,7 @@ class AbstractActivation(eqx.Module):
     kinks: eqx.AbstractVar[tuple[float, ...]]  # where φ is not smooth
 
     ULPS: ClassVar[int] = 16
+    closed_form: ClassVar[bool] = True  # whether the dual maps are, and so work in float32 too
 
     @abstractmethod
     def __call__(self, z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -124,7 +125,7 @@ class AbstractActivation(eqx.Module):
 
     def second_moment(self, variance: Float[Array, "*shape"] | float = 1.0) -> Float[Array, "*shape"]:
         """E[φ(u)²] for u ~ N(0, variance)."""
-        v = jnp.asarray(variance, float)
+        v = variance if isinstance(variance, jax.Array) else jnp.asarray(variance, float)
         return self.dual(Covariance(v, v, jnp.zeros_like(v)))
 
     @property

@@ -1,13 +1,15 @@
 """Activations whose dual maps are computed by quadrature: no closed form is known, or φ is the user's own."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
-from typing import Self
+from typing import ClassVar, Self, TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from . import quadrature
@@ -23,6 +25,8 @@ class AbstractNumerical(AbstractActivation):
     fast at variances of order 1, slowly at variances of 10 and more, which `dual_error` tells and `refined` mends.
     With a kink away from 0 it converges like a power of the number of terms, and `dual_error` is large.
     """
+
+    closed_form: ClassVar[bool] = False
 
     terms: eqx.AbstractVar[int]  # of the series
 
@@ -50,14 +54,7 @@ class AbstractNumerical(AbstractActivation):
 
         It stops at 4096 terms, or when doubling no longer helps (rounding): `dual_error` of the result is what counts.
         """
-        best, error = self, self.dual_error(variance)
-        while error > tolerance and 2 * best.terms <= MOST_TERMS and not self._polar:
-            longer = dataclasses.replace(best, terms=2 * best.terms)
-            new_error = longer.dual_error(variance)
-            if new_error > 0.9 * error:
-                break
-            best, error = longer, new_error
-        return best
+        return _refined(self, tuple(np.unique(np.asarray(variance)).tolist()), tolerance)
 
     @property
     def _polar(self) -> bool:
@@ -79,6 +76,23 @@ class AbstractNumerical(AbstractActivation):
                 lambda p, q, t, refine: quadrature.polar(phi, p, q, t, refine=refine), variance
             )
         return quadrature.series_error(phi, variance, terms, self.kinks)
+
+
+_A = TypeVar("_A", bound=AbstractNumerical)
+
+
+@functools.lru_cache(maxsize=256)
+def _refined(activation: _A, variances: tuple[float, ...], tolerance: float) -> _A:
+    """Kept, since every call of a kernel asks again."""
+    variance = jnp.asarray(variances)
+    best, error = activation, activation.dual_error(variance)
+    while error > tolerance and 2 * best.terms <= MOST_TERMS and activation.kinks != (0.0,):
+        longer = dataclasses.replace(best, terms=2 * best.terms)
+        new_error = longer.dual_error(variance)
+        if new_error > 0.9 * error:
+            break
+        best, error = longer, new_error
+    return best
 
 
 class Activation(AbstractNumerical):

@@ -7,12 +7,13 @@ parallel, so that two rows 1e-9 apart are still told apart; everything else is e
 
 import abc
 from collections.abc import Sequence
-from typing import Self
+from typing import ClassVar, Self
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, PyTree
 
 from .._core import arcs, numerics
@@ -29,10 +30,12 @@ CLOSE = 0.9
 
 
 class AbstractKernel(eqx.Module):
-    """A family of named Gram matrices, each a function of two inputs; float64 throughout.
+    """A family of named Gram matrices, each a function of two inputs; float64 unless a call asks for less.
 
     A subclass gives `entries` and `entry_bounds`, and `embed` where the pre-activations are not x itself.
     """
+
+    single: ClassVar[bool] = False  # whether `entries` also works in float32
 
     @abc.abstractmethod
     def entries(self, cov: Covariance) -> dict[str, Float[Array, "t u"]]:
@@ -77,24 +80,32 @@ class AbstractKernel(eqx.Module):
         return self
 
     def __call__(
-        self, x: Float[Array, "n d"], y: Float[Array, "k d"] | None = None, *, only: Sequence[str] | None = None
+        self,
+        x: Float[Array, "n d"],
+        y: Float[Array, "k d"] | None = None,
+        *,
+        only: Sequence[str] | None = None,
+        dtype: DTypeLike = "float64",
     ) -> dict[str, Float[Array, "n k"]]:
         """The Gram matrices between the rows of `x` and of `y`; of `x` with itself when `y` is None.
 
         **Arguments:** `x`, `y`: inputs, one sample per row, float64. Without `y` only the tiles of the upper triangle
         are computed, the matrices are exactly symmetric, and a row meets itself at the angle 0. `only`: the names of the
-        matrices that are wanted; time and memory go to no others.
+        matrices that are wanted; time and memory go to no others. `dtype`: float32 for half the memory and a third of
+        the time, at an error of a few 1e-7 of the entry for rectifiers and up to 1e-5 of the diagonal for others at depth
+        10; x and y may be float32 then. No verdict uses it.
 
-        **Returns:** float64 matrices by name. Equal or positively parallel rows are no error: the matrix is singular.
+        **Returns:** matrices of that dtype by name. Equal or positively parallel rows are no error: the matrix is singular.
 
         **Raises:** `ValueError` for inputs that are no float64 matrix, not finite, have zero rows (named), for a `y`
-        of another dimension, or for a name that the kernel does not have.
+        of another dimension, for a name that the kernel does not have, or for float32 where there is no closed form.
 
         **Cost:** one product per tile (and a pass over differences of rows in the tiles that hold nearly parallel
         pairs), then elementwise work; memory n k per matrix and a few tiles.
         """
-        kernel, _, x, y = self._prepared(x, y)
-        return _gram(kernel, x, y, None if only is None else tuple(only))
+        dtype = self._check_dtype(dtype)
+        kernel, _, x, y = self._prepared(x, y, single=dtype == np.float32)
+        return _gram(kernel, x, y, None if only is None else tuple(only), dtype)
 
     def entry_error(self, x: Float[Array, "n d"], y: Float[Array, "k d"] | None = None) -> dict[str, float]:
         r"""Bounds on the absolute error of every entry of `self(x, y)`, by name: what λ_min's error bar needs.
@@ -110,13 +121,29 @@ class AbstractKernel(eqx.Module):
         features = jax.eval_shape(self.embed, x).shape[-1]
         return kernel.entry_bounds(variances, (features + 4) * numerics.EPS, 2.5 * (features + 8) * numerics.EPS)
 
-    def _prepared(self, x, y):
-        x = numerics.check_inputs(x)
+    def _check_dtype(self, dtype: DTypeLike) -> np.dtype:
+        wanted = np.dtype(dtype)
+        if wanted not in (np.float32, np.float64):
+            raise ValueError(f"dtype: float64 or float32 expected, {wanted} came")
+        if wanted == np.float32:
+            if not self.single:
+                raise ValueError(f"dtype: float64 expected of {type(self).__name__}, float32 came; leave it out")
+            activation = getattr(self, "activation", None)
+            if activation is not None and not activation.closed_form:
+                raise ValueError(
+                    f"dtype: float64 expected, float32 came; the dual maps of {activation.name} are series that need it"
+                )
+        return wanted
+
+    def _prepared(self, x, y, single=False):
+        x = numerics.check_inputs(x, single=single)
         if y is not None:
-            y = numerics.check_inputs(y, "y")
+            y = numerics.check_inputs(y, "y", single=single)
+            if y.dtype != x.dtype:
+                raise ValueError(f"y: {x.dtype} expected, as x; {y.dtype} came")
             if y.shape[1] != x.shape[1]:
                 raise ValueError(f"y: rows of dimension {x.shape[1]} expected, as in x; rows of {y.shape[1]} came")
-        variances = self.variances(x if y is None else jnp.concatenate([x, y]))
+        variances = _variances(self, x if y is None else jnp.concatenate([x, y]))
         # How many terms a series gets is decided from the largest variance; under tracing it keeps what it has.
         return (self.refined(jnp.max(variances)) if numerics.is_concrete(variances) else self), variances, x, y
 
@@ -135,9 +162,17 @@ def homogeneous_slopes(activation: AbstractActivation) -> tuple[float, float] | 
 
 
 @eqx.filter_jit
-def _gram(kernel: AbstractKernel, x: Array, y: Array | None, only: tuple[str, ...] | None) -> dict[str, Array]:
-    left = kernel.prepared(x)
-    right = left if y is None else kernel.prepared(y)
+def _variances(kernel: AbstractKernel, x: Array) -> Array:
+    return kernel.variances(x)
+
+
+@eqx.filter_jit
+def _gram(
+    kernel: AbstractKernel, x: Array, y: Array | None, only: tuple[str, ...] | None, dtype: np.dtype
+) -> dict[str, Array]:
+    # Rows are normalised in the precision they came in.
+    left = jax.tree.map(lambda leaf: leaf.astype(dtype), kernel.prepared(x))
+    right = left if y is None else jax.tree.map(lambda leaf: leaf.astype(dtype), kernel.prepared(y))
     rows, columns = len(x), len(x if y is None else y)
     t, u = min(kernel.tile, rows), min(kernel.tile, columns)
     pairs = np.array([(i, j) for i in range(-(-rows // t)) for j in range(-(-columns // u))])
@@ -148,7 +183,8 @@ def _gram(kernel: AbstractKernel, x: Array, y: Array | None, only: tuple[str, ..
     starts = jnp.asarray(np.minimum(pairs * (t, u), (rows - t, columns - u)))
     below = np.tri(t, u, -1, dtype=bool)
 
-    def tile(k):
+    @jax.jit  # traced once, for its shapes and in the loop
+    def tile(k, left, right):
         i, j = starts[k, 0], starts[k, 1]
         blocks = kernel.pairs(_slice(left, i, t), _slice(right, j, u))
         if only is None:
@@ -170,12 +206,12 @@ def _gram(kernel: AbstractKernel, x: Array, y: Array | None, only: tuple[str, ..
                 block = jnp.where(below & (i == j), block.T, block)
             gram = jax.lax.dynamic_update_slice(grams[name], block, (i, j))
             written[name] = gram if y is not None else jax.lax.dynamic_update_slice(gram, block.T, (j, i))
-        return written, tile(jnp.minimum(k, len(starts) - 1))
+        return written, tile(jnp.minimum(k, len(starts) - 1), left, right)
 
-    shapes = jax.eval_shape(tile, 0)
+    shapes = jax.eval_shape(tile, jnp.asarray(0), left, right)
     blocks = {name: jnp.zeros(block.shape, block.dtype) for name, block in shapes.items()}
     grams = {name: jnp.zeros((rows, columns), block.dtype) for name, block in shapes.items()}
-    return jax.lax.fori_loop(0, len(starts) + 1, step, (grams, blocks))[0]
+    return jax.lax.fori_loop(jnp.asarray(0), len(starts) + 1, step, (grams, blocks))[0]
 
 
 def _slice(rows: PyTree, start, size: int) -> PyTree:

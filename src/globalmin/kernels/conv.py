@@ -13,7 +13,8 @@ With a flatten read-out only pairs of equal pixels matter; with pooling all pair
 import itertools
 import math
 from abc import abstractmethod
-from typing import Literal
+from collections.abc import Callable
+from typing import ClassVar, Literal
 
 import equinox as eqx
 import jax
@@ -36,7 +37,7 @@ CELLS = 2**14
 
 
 class AbstractImageLayout(AbstractLayout):
-    """Rows of shape (t, *sides)."""
+    """Rows of shape (t, *sides); in the pairs, the pixels are one axis or a part of one."""
 
     sides: tuple[int, ...] = eqx.field(static=True)
     filter_size: int = eqx.field(static=True)
@@ -49,6 +50,19 @@ class AbstractImageLayout(AbstractLayout):
     def columns(self, right: Array) -> Float[Array, "u ..."]:
         """The inverse of `right`."""
 
+    @property
+    def pixels(self) -> int:
+        """p."""
+        return math.prod(self.sides)
+
+    @property
+    def offsets(self) -> list[int]:
+        """How far the places of the window are from its middle, in pixels of the flat image."""
+        reach = self.filter_size // 2
+        strides = [math.prod(self.sides[axis + 1 :]) for axis in range(len(self.sides))]
+        places = itertools.product(range(-reach, reach + 1), repeat=len(self.sides))
+        return [sum(o * stride for o, stride in zip(place, strides, strict=True)) for place in places]
+
     def neighbours(self, rows: Array) -> list[Array]:
         """The images shifted to each place of the window."""
         reach = self.filter_size // 2
@@ -58,60 +72,80 @@ class AbstractImageLayout(AbstractLayout):
             for offsets in itertools.product(range(self.filter_size), repeat=len(self.sides))
         ]
 
-    def window_sum(self, pairs: Array, axes: tuple[int, ...]) -> Array:
-        """Sum over a window along these axes, shifted together."""
-        reach = self.filter_size // 2
-        padded = jnp.pad(pairs, [(reach, reach) if axis in axes else (0, 0) for axis in range(pairs.ndim)])
-        total = None
-        for offset in range(self.filter_size):
-            part = padded
-            for axis in axes:
-                part = jax.lax.slice_in_dim(part, offset, offset + pairs.shape[axis], axis=axis)
-            total = part if total is None else total + part
-        assert total is not None
-        return total
+    def shifted(self, pairs: Array, stride: int) -> list[Array]:
+        """The flat array read from each place of the window on, a pixel being `stride` entries."""
+        reach = stride * max(self.offsets)
+        padded = jnp.pad(pairs.ravel(), reach)
+        return [padded[reach + stride * o :][: pairs.size].reshape(pairs.shape) for o in self.offsets]
+
+    def patch(self, pairs: Array) -> Array:
+        """What lies beyond the border is left out."""
+        inside = self.neighbours(jnp.ones((1, *self.sides), pairs.dtype))
+
+        def sum_of_parts():
+            total = jnp.zeros_like(pairs)
+            for part, mask in zip(self.windows(pairs), inside, strict=True):
+                total = total + self.masked(part, mask)
+            return total
+
+        return self.once(pairs, sum_of_parts)
+
+    @abstractmethod
+    def masked(self, pairs: Array, mask: Float[Array, "1 ..."]) -> Array:
+        """The pairs, and 0 where either pixel is one where the mask is 0."""
+
+    def once(self, rows: Array, compute: Callable[[], Array]) -> Array:
+        """Behind a condition that always holds.
+
+        XLA evaluates a producer anew in every consumer, here whole layers in each of nine windows and then the windows in
+        three fusions. It looks into no condition, and cannot know that this one is true.
+        """
+        shape = jax.eval_shape(compute)
+        return jax.lax.cond(rows.ravel()[0] < math.inf, compute, lambda: jnp.zeros(shape.shape, shape.dtype))
 
 
 class EqualPixels(AbstractImageLayout):
-    """Pairs of one and the same pixel of two images: (*sides, t, u)."""
+    """Pairs of one and the same pixel of two images: (pixels, t, u)."""
 
     def left(self, rows: Array) -> Array:
-        """(*sides, t, 1)."""
-        return jnp.moveaxis(rows, 0, -1)[..., :, None]
+        """(pixels, t, 1)."""
+        return rows.reshape(-1, self.pixels).T[:, :, None]
 
     def right(self, rows: Array) -> Array:
-        """(*sides, 1, u)."""
-        return jnp.moveaxis(rows, 0, -1)[..., None, :]
+        """(pixels, 1, u)."""
+        return rows.reshape(-1, self.pixels).T[:, None, :]
 
     def rows(self, left: Array) -> Float[Array, "t ..."]:
         """(t, *sides)."""
-        return jnp.moveaxis(left[..., 0], -1, 0)
+        return left[:, :, 0].T.reshape(-1, *self.sides)
 
     def columns(self, right: Array) -> Float[Array, "u ..."]:
         """(u, *sides)."""
-        return jnp.moveaxis(right[..., 0, :], -1, 0)
+        return right[:, 0, :].T.reshape(-1, *self.sides)
 
-    def patch(self, pairs: Array) -> Array:
-        """Along one side after the other."""
-        for axis in range(len(self.sides)):
-            pairs = self.window_sum(pairs, (axis,))
-        return pairs
+    def windows(self, pairs: Array) -> list[Array]:
+        """Shifted by whole pixels."""
+        return self.shifted(pairs, pairs.shape[1] * pairs.shape[2])
+
+    def masked(self, pairs: Array, mask: Float[Array, "1 ..."]) -> Array:
+        """One pixel, one mask."""
+        return pairs * self.left(mask)
 
     def total(self, pairs: Array) -> Float[Array, "t u"]:
         """Over the pixels."""
-        return jnp.sum(pairs, axis=tuple(range(len(self.sides))))
+        return jnp.sum(pairs, axis=0)
 
 
 class AllPixels(AbstractImageLayout):
-    """All pairs of pixels of two images: (t, *sides, u, *sides)."""
+    """All pairs of pixels of two images: (t pixels, u pixels)."""
 
     def left(self, rows: Array) -> Array:
-        """(t, *sides, 1, ..., 1)."""
-        return rows.reshape(*rows.shape, *(1,) * rows.ndim)
+        """(t pixels, 1)."""
+        return rows.reshape(-1, 1)
 
     def right(self, rows: Array) -> Array:
-        """(1, ..., 1, u, *sides)."""
-        return rows.reshape(*(1,) * rows.ndim, *rows.shape)
+        """(1, u pixels)."""
+        return rows.reshape(1, -1)
 
     def rows(self, left: Array) -> Float[Array, "t ..."]:
         """(t, *sides)."""
@@ -121,21 +155,29 @@ class AllPixels(AbstractImageLayout):
         """(u, *sides)."""
         return right.reshape(-1, *self.sides)
 
-    def patch(self, pairs: Array) -> Array:
-        """Along one side of both images after the other."""
-        count = len(self.sides)
-        for axis in range(1, count + 1):
-            pairs = self.window_sum(pairs, (axis, axis + count + 1))
-        return pairs
+    def windows(self, pairs: Array) -> list[Array]:
+        """A pixel further on both sides is a row and a column further."""
+        return self.shifted(pairs, pairs.shape[1] + 1)
+
+    def masked(self, pairs: Array, mask: Float[Array, "1 ..."]) -> Array:
+        """Left times right; one after the other, or XLA keeps their product in memory."""
+        t, u = (size // self.pixels for size in pairs.shape)
+        return (pairs * self.left(jnp.tile(mask, (t, *(1,) * len(self.sides))))) * self.right(
+            jnp.tile(mask, (u, *(1,) * len(self.sides)))
+        )
 
     def total(self, pairs: Array) -> Float[Array, "t u"]:
         """Over the pixels of either image."""
-        count = len(self.sides)
-        return jnp.sum(pairs, axis=(*range(1, count + 1), *range(count + 2, 2 * count + 2)))
+        t, u = (size // self.pixels for size in pairs.shape)
+        # A product with ones: XLA's sums over the last axis are not vectorised.
+        rows = pairs.reshape(-1, self.pixels) @ jnp.ones(self.pixels, pairs.dtype)
+        return jnp.sum(rows.reshape(t, self.pixels, u), axis=1)
 
 
 class AbstractConvKernel(AbstractKernel):
     """A kernel of images: the first pre-activations are patches, one per pixel."""
+
+    single: ClassVar[bool] = True
 
     activation: eqx.AbstractVar[AbstractActivation]
     layers: eqx.AbstractVar[Int[Array, ""]]
@@ -175,10 +217,14 @@ class AbstractConvKernel(AbstractKernel):
 
     @property
     def tile(self) -> int:
-        """So many rows that a tile has about `CELLS` pairs of pixels, at least 8 or 1."""
+        """So many rows that a tile has about `CELLS` pairs of pixels, at least 8 or 1.
+
+        Where duals are series, their coefficients cost each row of a tile as much as many pairs: sixteen times as much.
+        """
+        cells = CELLS if homogeneous_slopes(self.activation) is not None else 16 * CELLS
         if self.readout == "flatten":
-            return max(8, math.isqrt(CELLS // self.pixels))
-        return max(1, math.isqrt(CELLS) // self.pixels)
+            return max(8, math.isqrt(cells // self.pixels))
+        return max(1, math.isqrt(cells) // self.pixels)
 
     def embed(self, x: Float[Array, "n d"]) -> Float[Array, "n pixels e"]:
         """The patch around each pixel, zeros beyond the border. **Raises:** `ValueError` for rows of another length."""
@@ -206,12 +252,11 @@ class AbstractConvKernel(AbstractKernel):
         if isinstance(layout, EqualPixels):
             pixels = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 1, 0), (left, right))
             patches = jax.lax.map(lambda pair: covariance_of(*pair), pixels)
-            shape = (*self.sides, len(p), len(q))
         else:
             patches = covariance_of(*jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), (left, right)))
-            shape = (*p.shape, *q.shape)
-        angle, cosine, squared_sine = (a.reshape(shape) for a in (patches.angle, patches.cosine, patches.squared_sine))
-        return self.entries(Covariance(layout.left(p), layout.right(q), angle, cosine, squared_sine))
+        return self.entries(
+            Covariance(layout.left(p), layout.right(q), patches.angle, patches.cosine, patches.squared_sine)
+        )
 
     def first(self, cov: Covariance) -> Pairs:
         """The first pre-activations, from the covariances of pairs of pixels as the layout arranges them."""

@@ -7,6 +7,7 @@ libraries; neural-tangents divides the first layer's product by the number of fe
 """
 
 import math
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -39,6 +40,8 @@ class DenseKernel(AbstractKernel):
     **Source:** Du et al., ICML 2019, Definition 3.1 of the thesis with A^(H) in the place of A^(H−1) in the last line;
     Jacot, Gabriel and Hongler (2018), Theorem 1.
     """
+
+    single: ClassVar[bool] = True
 
     activation: AbstractActivation
     layers: Int[Array, ""]  # the depth, traced: one compilation serves every depth

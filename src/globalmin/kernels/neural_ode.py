@@ -23,6 +23,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from .._core import numerics
@@ -63,15 +64,21 @@ class AbstractODEKernel(AbstractKernel):
         numerics.check_count("time_steps", self.time_steps)
 
     def __call__(
-        self, x: Float[Array, "n d"], y: Float[Array, "k d"] | None = None, *, only: Sequence[str] | None = None
+        self,
+        x: Float[Array, "n d"],
+        y: Float[Array, "k d"] | None = None,
+        *,
+        only: Sequence[str] | None = None,
+        dtype: DTypeLike = "float64",
     ) -> dict[str, Float[Array, "n k"]]:
-        """The Gram matrices between the rows of `x` and of `y`, as in `AbstractKernel`.
+        """The Gram matrices between the rows of `x` and of `y`, as in `AbstractKernel`; float64 only.
 
         For rows of one norm every entry is a function of the angle, which is tabulated once at 64 Chebyshev nodes. If
         those do not resolve it, or norms differ, every pair is marched on its own, the upper triangle only.
 
         **Raises:** `ValueError` as the base class does, and if the variance of the states explodes before the horizon.
         """
+        self._check_dtype(dtype)
         self.check_growth(x if y is None else jnp.concatenate([x, y]))
         table = self.tabulated(x, y)
         return AbstractKernel.__call__(self, x, y, only=only) if table is None else table(x, y, only=only)

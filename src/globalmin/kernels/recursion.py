@@ -10,6 +10,7 @@ Where inputs are images, arrays have axes for pixels; a `Layout` says how the ar
 import functools
 import math
 from abc import abstractmethod
+from collections.abc import Callable
 
 import equinox as eqx
 import jax
@@ -36,12 +37,20 @@ class AbstractLayout(eqx.Module):
         """An array of the tile's columns, with axes of length 1 for its rows."""
 
     @abstractmethod
+    def neighbours(self, rows: Array) -> list[Array]:
+        """The arrays of the rows at each place of the window, zeros beyond the border; without pixels, the rows."""
+
+    @abstractmethod
+    def windows(self, pairs: Array) -> list[Array]:
+        """The pairs at each place of their common window, in the order of `neighbours`; any number beyond the border."""
+
+    @abstractmethod
     def patch(self, pairs: Array) -> Array:
         """Sum over the common window of a pair of pixels; nothing to do without pixels."""
 
     @abstractmethod
-    def neighbours(self, rows: Array) -> list[Array]:
-        """The arrays of the rows that `patch` sums over, one for each place of the window."""
+    def once(self, rows: Array, compute: Callable[[], Array]) -> Array:
+        """`compute()`, evaluated once and not again in every use of it; `rows` are any variances."""
 
     @abstractmethod
     def total(self, pairs: Array) -> Float[Array, "t u"]:
@@ -59,13 +68,21 @@ class VectorLayout(AbstractLayout):
         """A row."""
         return rows[None, :]
 
+    def neighbours(self, rows: Array) -> list[Array]:
+        """The rows themselves."""
+        return [rows]
+
+    def windows(self, pairs: Array) -> list[Array]:
+        """The pairs themselves."""
+        return [pairs]
+
     def patch(self, pairs: Array) -> Array:
         """The pairs themselves."""
         return pairs
 
-    def neighbours(self, rows: Array) -> list[Array]:
-        """The rows themselves."""
-        return [rows]
+    def once(self, rows: Array, compute: Callable[[], Array]) -> Array:
+        """Without windows, evaluating again is as cheap as reading."""
+        return compute()
 
     def total(self, pairs: Array) -> Float[Array, "t u"]:
         """The pairs themselves."""
@@ -172,17 +189,21 @@ def patched(pairs: Pairs, weight: float, bias: float) -> Pairs:
     if isinstance(layout, VectorLayout) and bias == 0:
         return Pairs(left, right, pairs.versine, layout)
     over_left, over_right = (1 / jnp.sqrt(jnp.where(v > 0, v, 1)) for v in (left, right))
-    apart = weight * layout.patch(pairs.scale * pairs.apart) * layout.left(over_left) * layout.right(over_right)
-    roots = zip(
-        layout.neighbours(math.sqrt(weight) * jnp.sqrt(pairs.left)),
-        layout.neighbours(math.sqrt(weight) * jnp.sqrt(pairs.right)),
-        strict=True,
-    )
-    for a, b in roots:
-        apart = apart + (layout.left(a * over_left) - layout.right(b * over_right)) ** 2 / 2
+    roots = [
+        [root * over for root in layout.neighbours(math.sqrt(weight) * jnp.sqrt(side))]
+        for side, over in ((pairs.left, over_left), (pairs.right, over_right))
+    ]
     if bias > 0:
-        apart = apart + bias / 2 * (layout.left(over_left) - layout.right(over_right)) ** 2
-    return Pairs(left, right, from_apart(apart), layout)
+        biases = math.sqrt(bias) * over_left, math.sqrt(bias) * over_right
+
+    def sum_of_parts():
+        total = (layout.left(biases[0]) - layout.right(biases[1])) ** 2 / 2 if bias > 0 else 0.0
+        for a, b, part in zip(*roots, layout.windows(pairs.apart), strict=True):
+            a, b = layout.left(a), layout.right(b)
+            total = total + (a - b) ** 2 / 2 + a * part * b
+        return from_apart(jnp.asarray(total))
+
+    return Pairs(left, right, layout.once(left, sum_of_parts), layout)
 
 
 def added(
@@ -244,7 +265,8 @@ def plain(
     after, slope = activated(activation, slopes, pairs)
     nngp = readout * layout.total(after.covariance) + bias
     k_h = readout * layout.total(slope * pairs.covariance)
-    return {"nngp": nngp, "k_h": k_h, "ntk": nngp + k_h + readout * layout.total(slope * earlier)}
+    # Not k_h and the earlier layers: where only the sum is wanted, the slope is evaluated and summed once.
+    return {"nngp": nngp, "k_h": k_h, "ntk": nngp + readout * layout.total(slope * (earlier + pairs.covariance))}
 
 
 def residual(

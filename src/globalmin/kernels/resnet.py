@@ -4,6 +4,8 @@ Convention: x^(1) = √(c_σ/m) σ(W^(1) x), x^(h) = x^(h−1) + c_res/(H√m) �
 weight N(0, 1), c_σ = 1/E[σ(z)²]. There is no skip connection around layer 1.
 """
 
+from typing import ClassVar
+
 import equinox as eqx
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -34,6 +36,8 @@ class ResNetKernel(AbstractKernel):
     activation of the other, the cross terms are a sum, and K^(H) is built from K^(H−1). The tangent kernel of all layers
     is this library's.
     """
+
+    single: ClassVar[bool] = True
 
     activation: AbstractActivation
     layers: Int[Array, ""]  # the depth, traced: one compilation serves every depth
