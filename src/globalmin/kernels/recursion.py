@@ -193,8 +193,7 @@ def patched(pairs: Pairs, weight: float, bias: float) -> Pairs:
         [root * over for root in layout.neighbours(math.sqrt(weight) * jnp.sqrt(side))]
         for side, over in ((pairs.left, over_left), (pairs.right, over_right))
     ]
-    if bias > 0:
-        biases = math.sqrt(bias) * over_left, math.sqrt(bias) * over_right
+    biases = math.sqrt(bias) * over_left, math.sqrt(bias) * over_right
 
     def sum_of_parts():
         total = (layout.left(biases[0]) - layout.right(biases[1])) ** 2 / 2 if bias > 0 else 0.0
