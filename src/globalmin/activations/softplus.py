@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float
 
+from .._core.softplus import softplus
 from .numerical import AbstractNumerical
 
 
@@ -28,7 +29,11 @@ class Softplus(AbstractNumerical):
 
     def __call__(self, z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """log(1 + e^z), without overflow."""
-        return jax.nn.softplus(z)
+        return softplus(z)
+
+    def derivative(self, z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        """The sigmoid."""
+        return jax.nn.sigmoid(z)
 
     @property
     def phi0(self) -> float:

@@ -15,7 +15,7 @@ class Reproduce(Command):
     positional: ClassVar[tuple[str, ...]] = ("figure",)
 
     figure: str
-    """du2019-fig2.1, -fig4.1, -fig4.2, -fig5.1, -fig5.2, -table5.1, -fig6.3, -fig6.4, -fig7.2, -fig7.3, -fig7.4,
+    """du2019-fig2.1, -ch3, -fig4.1, -fig4.2, -fig5.1, -fig5.2, -table5.1, -fig6.3, -fig6.4, -fig7.2, -fig7.3, -fig7.4,
     ling2023-fig1, gao2022-fig1, noy2021-fig2, noy2021-fig3, noy2021-fig4, neural-ode-convergence, neural-ode-activations."""
     out: Path
     """The folder to write; it must not exist or be empty."""
