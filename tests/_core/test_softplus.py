@@ -8,13 +8,14 @@ import pytest
 from globalmin._core.softplus import softplus
 
 
-@pytest.mark.parametrize(("dtype", "lowest"), [("float64", -700.0), ("float32", -80.0)])
-def test_softplus_to_two_ulp(dtype, lowest):
+@pytest.mark.parametrize(("dtype", "lowest", "units"), [("float64", -700.0, 2), ("float32", -80.0, 4)])
+def test_softplus_to_a_few_units(dtype, lowest, units):
     z = np.concatenate([np.linspace(lowest, 60, 4001), np.linspace(-2, 2, 4001), [0.0, 1e-300, -1e-30]]).astype(dtype)
     want = np.log1p(np.exp(z.astype(np.longdouble)))
-    # 2 ulp: the exponential, the quotient, the series and the sum are each good to about half a unit.
+    # The exponential, the quotient, the series and the sum are each good to about half a unit; XLA's float32 exponential
+    # to two.
     error = np.abs(np.asarray(softplus(jnp.asarray(z))).astype(np.longdouble) - want) / want
-    assert error.max() <= 2 * np.finfo(dtype).eps
+    assert error.max() <= units * np.finfo(dtype).eps
 
 
 def test_softplus_at_the_ends():
