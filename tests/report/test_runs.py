@@ -83,6 +83,14 @@ def test_trajectory_keeps_every_bit_and_dtype(folder):
     np.testing.assert_array_equal(back["step"], [5, 6, 7])
 
 
+def test_a_quantity_that_is_never_a_number_or_is_minus_zero_is_no_damage(folder):
+    """Zarr leaves out chunks of its fill value, whose sign is another: of NaN, which arithmetic gives, and of zero."""
+    folder.write_trajectory([0, 1], {"never": np.full(2, -np.nan), "zero": np.full(2, -0.0), "nan": np.full(2, np.nan)})
+    found = open_run(folder.path).trajectory
+    assert np.all(np.isnan(found["never"].values))
+    assert np.all(found["zero"].values == 0)
+
+
 def test_empty_trajectory(folder):
     folder.write_trajectory(np.zeros(0, int), {"loss": np.zeros(0)})
     assert open_run(folder.path).trajectory.sizes == {"epoch": 0, "step": 0}

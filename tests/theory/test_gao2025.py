@@ -256,6 +256,17 @@ def test_without_smoothness_the_bounds_are_silent_and_not_infinite_comparisons()
         assert gao2025.Sensitivity(one, one, 0.0, 0.0, 0.0, 0.0, 0.0).verdict is Verdict.FAILS
 
 
+def test_exploding_numbers_are_infinite_bounds_and_no_errors():
+    """σ_w = 1,000: a Python power would raise OverflowError where a product is infinite."""
+    s = general(norm_w=1e6, rho_0=1e200, lambda_max=1e250, lambda_0=1e150, limit_0=1e120)
+    assert s.loss == math.inf
+    for kind in (gao2025.Lemma16Printed, gao2025.Theorem3Printed, gao2025.GradientDescent, gao2025.GlobalConvergence):
+        assert kind(s, 1e-250).verdict is not Verdict.HOLDS
+        assert all(p.quantity != "" for p in kind(s, 1e-250).promises())
+    assert gao2025.BlockFlow(s).verdict is Verdict.FAILS
+    assert gao2025.GradientGap(s, 0.0, math.nan).verdict is not Verdict.HOLDS
+
+
 def test_printed_growth_is_decided_by_each_of_its_conditions():
     s = ODE.draw(0).start()
     grown = math.exp(s.norm_w.value / math.sqrt(6))
@@ -342,6 +353,8 @@ def test_repaired_convergence_holds_near_zero_loss_and_not_far_from_it(kind):
     assert kind(one.start(rho_0=10.0), 0.2 / tiny.lambda_max.value).verdict is Verdict.FAILS
     assert kind(tiny, 3 / tiny.lambda_max.value).verdict is Verdict.FAILS  # c ≤ 0
     assert kind(one.start(rho_0=1e-9, third=math.inf), 1e-3).verdict is Verdict.FAILS
+    assert kind(one.start(rho_0=1e-9, third=math.inf), 1e-3).solved() is None
+    assert kind(one.start(rho_0=10.0), 1e-12).verdict is Verdict.FAILS  # c is almost 1, and h alone is too large
     assert kind(one.start(rho_0=1e-9, lambda_0=Estimate(0.1, 0.2)), 1e-3).verdict is not Verdict.HOLDS
     if kind is gao2025.GlobalConvergence:
         assert kind(dataclasses.replace(tiny, limit_0=3 * tiny.lambda_0.value), 1e-3).verdict is Verdict.FAILS
@@ -351,7 +364,11 @@ def test_flow_through_the_readout_asks_for_no_smoothness():
     one = ODE.draw(2, size=0.5)
     start = one.start(rho_0=1e-6, bend=math.inf, third=math.inf)
     assert gao2025.BlockFlow(start).verdict is Verdict.HOLDS
-    assert gao2025.BlockFlow(one.start(rho_0=10.0)).verdict is Verdict.FAILS
+    far = gao2025.BlockFlow(one.start(rho_0=10.0))
+    assert far.verdict is Verdict.FAILS
+    h = far.solved().h
+    assert h is not None
+    assert f"{one.m * (2 * h) ** 2:.3g}" in far.inequalities()[-1].note
     assert gao2025.BlockFlow(one.start(rho_0=1e-6, readout_0=0.0)).verdict is Verdict.FAILS
     assert gao2025.BlockFlow(one.start(rho_0=1e-6, slope=math.inf)).verdict is Verdict.FAILS
 
@@ -395,10 +412,13 @@ def test_positive_limit():
     assert corollary(value=-1e-3) is Verdict.FAILS
     assert corollary(value=1e-9) is Verdict.UNDECIDED
     assert corollary(angle=0.0) is not Verdict.HOLDS
+    assert gao2025.PositiveLimit(Estimate(0.0, 0.0), Estimate(0.1, 0.0), None, "tanh").verdict is Verdict.FAILS
     # C5: an opposite pair and an odd φ; the printed hypotheses say nothing, the eigenvalue does.
     assert corollary(value=1e-9, kind=gao2025.PositiveLimitPrinted) is Verdict.UNDECIDED
     assert gao2025.InitialGramMeasured(Estimate(0.06, 1e-3), Estimate(0.1, 1e-3)).verdict is Verdict.HOLDS
     assert gao2025.InitialGramMeasured(Estimate(0.04, 1e-3), Estimate(0.1, 1e-3)).verdict is Verdict.FAILS
+    assert gao2025.InitialGramMeasured(Estimate(0.0505, 1e-3), Estimate(0.1, 0.0)).verdict is Verdict.UNDECIDED
+    assert gao2025.InitialGramMeasured(Estimate(0.06, 1e-3), Estimate(-0.1, 1e-3)).verdict is Verdict.FAILS
 
 
 @pytest.mark.parametrize("name", [n for n, c in inspect.getmembers(gao2025, inspect.isclass) if n != "Start"])

@@ -29,7 +29,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "small": {
         "activations": ["softplus", "tanh", "gelu", "sin", "relu", "quadratic", "linear"],
         "per_class": 35, "width": 300, "epochs": 600, "tolerances": [1e-1, 1e-2, 1e-3, 1e-4, 1e-5], "horizons": [1, 2, 4, 8],
-        "certified": {"per_class": 3, "width": 400, "epochs": 4000},
+        "certified": {"per_class": 3, "width": 200, "epochs": 3000},
     },
     "paper": {
         "activations": ["softplus", "tanh", "gelu", "sin", "relu", "quadratic", "linear"],
@@ -38,7 +38,7 @@ SIZES: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 LOOKS = 10
-CERTIFICATE_LOOKS = 25
+CERTIFICATE_LOOKS = 15
 QUADRATIC_SIGMA_W = 0.1
 """z² squares its states: at σ_w = 1 they leave every bound before T = 1, for most draws; its row is at this σ_w."""
 GROWTH = 3.0  # ‖h_T‖/‖h_0‖ that σ_w = 1/T must stay below at every horizon

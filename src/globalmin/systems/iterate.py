@@ -101,7 +101,8 @@ class Iterate:
     @cached_property
     def rho(self) -> Estimate:
         """‖r‖, each output off by at most (its number of terms) eps Σ|terms|, plus what an inner solve leaves."""
-        value = float(np.linalg.norm(self.residual))
+        with np.errstate(over="ignore"):  # infinite outputs of exploding dynamics: their own message follows
+            value = float(np.linalg.norm(self.residual))
         scale = self.model.output_scale(self.x, self.state)
         width = max(leaf.shape[0] for leaf in jax.tree.leaves(eqx.filter(self.model, eqx.is_array)))
         relative = (width + self.x.shape[1]) * numerics.EPS + self.solve_error

@@ -101,7 +101,7 @@ class Sensitivity(AbstractEstimated):
         b = max(s.spread for s in (one, two)) * grown * one.v_scale * one.slope * v_norm
         stretch = (grown - 1) / rate if rate > 0 else t
         bend = one.bend * apart if apart > 0 else 0.0
-        read = one.slope * self.dv + bend * v_max + t * one.slope**2 * one.w_scale * self.dw * v_norm
+        read = one.slope * self.dv + bend * v_max + t * one.slope * one.slope * one.w_scale * self.dw * v_norm
         return apart, grown * one.v_scale * read + b * bend * stretch
 
     def inequalities(self) -> tuple[Hypothesis, ...]:
@@ -146,12 +146,12 @@ class GradientGap(AbstractEstimated):
         stretch = (grown - 1) / rate if rate > 0 else t
         c_h = speed * (grown - 1) / 2
         c_l = grown * s.v_scale * s.bend * s.v_max * c_h
-        c_l += stretch * (s.bend * b * (c_h + speed / 2) + rate**2 * lam / 2)
+        c_l += stretch * (s.bend * b * (c_h + speed / 2) + rate * rate * lam / 2)
         by_v, by_u = s.v_scale * s.slope * c_h, s.u_scale * s.x_max * c_l
         by_w = t * s.w_scale * (c_l * f + lam * s.slope * c_h + (rate * lam * f + lam * s.slope * speed) / 2)
-        gap = dt * math.sqrt(by_v**2 + by_u**2 + by_w**2)
+        gap = dt * math.hypot(by_v, by_u, by_w)
         size = math.hypot(s.v_scale * f, s.u_scale * s.x_max * lam, t * s.w_scale * lam * f)
-        return gap, 2 * size * gap + gap**2
+        return gap, 2 * size * gap + gap * gap
 
     def inequalities(self) -> tuple[Hypothesis, ...]:
         """Smoothness; measured against bound."""

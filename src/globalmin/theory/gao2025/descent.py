@@ -21,6 +21,11 @@ PRINTED = (
 )
 
 
+def _order(x: float, rho: float, lam: float) -> float:
+    """‖X‖⁴‖r₀‖²/λ₀³, infinite and no error where it overflows."""
+    return over(x * x, lam) * over(x * x, lam) * over(rho * rho, lam)
+
+
 class Lemma16Printed(AbstractEstimated):
     """Lemma 16 as printed: a width of an order without its constant, and η ≤ 1/‖X‖², which is not small enough."""
 
@@ -40,7 +45,7 @@ class Lemma16Printed(AbstractEstimated):
         """Smoothness, λ₀ > 0, the width, the step size."""
         s, k = self.start, self.constant
         lam, x = max(s.lambda_0.value, 0.0), s.norm_x.value
-        order = over(x**4 * s.rho_0.value**2, lam**3)
+        order = _order(x, s.rho_0.value, lam)
         return (
             *s.smooth(),
             row_norms(s.norm_deviation),
@@ -62,7 +67,7 @@ class Lemma16Printed(AbstractEstimated):
         shrink = 1 - self.step_size * s.lambda_0.value / 8
         found = ()
         if s.lambda_0.value > 0 and 0 <= shrink < 1:
-            found = (Promise("loss at rate (1 − ηλ₀/8)²", "loss", "<=", s.rho_0.value**2 / 2, shrink**2),)
+            found = (Promise("loss at rate (1 − ηλ₀/8)²", "loss", "<=", s.loss, shrink**2),)
         if self.constant is None or not s.lambda_0.value > 0:
             return found
         far = self.constant * s.norm_x.value * s.rho_0.value / s.lambda_0.value
@@ -89,7 +94,7 @@ class Theorem3Printed(AbstractEstimated):
         """Those of Lemma 16 with λ_min(K^∞)."""
         s, k = self.start, self.constant
         lam, x = max(s.limit_0.value, 0.0), s.norm_x.value
-        order = over(x**4 * s.rho_0.value**2, lam**3)
+        order = _order(x, s.rho_0.value, lam)
         return (
             *s.smooth(),
             row_norms(s.norm_deviation),
@@ -108,7 +113,7 @@ class Theorem3Printed(AbstractEstimated):
         shrink = 1 - self.step_size * lam / 16
         if not (lam > 0 and 0 <= shrink < 1):
             return ()
-        loss = s.rho_0.value**2 / 2
+        loss = s.loss
         found = (Promise("loss at rate 1 − ηλ₀/16", "loss", "<=", loss, shrink),)
         if self.constant is None:
             return found
@@ -158,7 +163,7 @@ class BlockFlow(AbstractEstimated):
         s, found = self.worst().start, self.worst().solved() if math.isfinite(self.start.slope) else None
         if found is None or found.sigma_star is None or found.radius is None:
             return ()
-        loss, sigma = s.rho_0.value**2 / 2, found.sigma_star
+        loss, sigma = s.loss, found.sigma_star
         return (
             Promise("loss at rate 2σ_∞²", "loss", "<=", loss, math.exp(-2 * sigma**2)),
             Promise("λ_min(K^v) ≥ σ_∞²", "lambda_min_features", ">=", sigma**2),
@@ -214,7 +219,7 @@ class GradientDescent(AbstractEstimated):
         found = me.solved()
         if found is None or found.sigma_star is None or found.radius is None or found.rate is None:
             return ()
-        loss, far = me.start.rho_0.value**2 / 2, found.radius
+        loss, far = me.start.loss, found.radius
         blocks = (("v", "distance_readout"), ("W", "distance_hidden"), ("U", "distance_inject"))
         return (
             Promise("loss at rate (1 − cησ_∞²)²", "loss", "<=", loss, found.rate**2),
@@ -256,6 +261,6 @@ class GlobalConvergence(GradientDescent):
             return ()
         shrink = 1 - self.step_size * lam / 16
         return (
-            Promise("loss at rate 1 − ηλ₀/16", "loss", "<=", me.start.rho_0.value**2 / 2, shrink),
+            Promise("loss at rate 1 − ηλ₀/16", "loss", "<=", me.start.loss, shrink),
             Promise("‖θ − θ₀‖ ≤ R_*", "distance", "<=", found.radius),
         )

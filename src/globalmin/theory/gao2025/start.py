@@ -66,6 +66,11 @@ class Start(estimated.Start):
             raise ValueError(f"horizon: a positive time T expected, {self.horizon} came")
 
     @property
+    def loss(self) -> float:
+        """‖r₀‖²/2, infinite where it overflows."""
+        return self.rho_0.value * self.rho_0.value / 2
+
+    @property
     def root(self) -> float:
         """√m."""
         return math.sqrt(self.width)
