@@ -318,16 +318,15 @@ def test_promises_of_the_repaired_theorems_are_those_of_their_certificates():
     whole = bound.lipschitz(0.0)
     c = 1 - eta * s.lambda_max.value / 2 - eta * whole * 1e-9 / 2
     assert solved.c == pytest.approx(c, rel=1e-6)
-    # Not h of the read-out's block, 2.83e-7, which is larger; the certificate's h has terms of order ηΛ besides.
-    assert solved.block == "all parameters"
-    assert solved.h == pytest.approx(whole * 1e-9 / (c * s.lambda_0.value), rel=0.04)
-    assert solved.lipschitz == pytest.approx(whole, rel=1e-3)
-    assert solved.curvature == pytest.approx(whole, rel=1e-3)
+    # The certificate takes the better of both blocks: no worse than all parameters alone, and no better than both might be.
+    assert solved.h is not None
+    assert 0.3 * whole * 1e-9 / (c * s.lambda_0.value) < solved.h <= 1.05 * whole * 1e-9 / (c * s.lambda_0.value)
+    assert solved.curvature == pytest.approx(whole, rel=0.02)  # on the ball, a little beyond its radius
     assert solved.beta == pytest.approx(math.sqrt(s.lambda_max.value), rel=1e-6)  # and the travel's share
     values = {p.name: p for p in descent.promises()}
     assert solved.rate is not None
     assert values["loss at rate (1 − cησ_∞²)²"].factor == pytest.approx(solved.rate**2, rel=1e-12)
-    assert values["λ_min(K_θ) ≥ σ_∞²"].limit == pytest.approx(s.lambda_0.value, rel=1e-3)
+    assert values["λ_min(K_θ) ≥ σ_∞²"].limit == pytest.approx(s.lambda_0.value, rel=0.02)  # the ball is rounded up
     whole_theorem = gao2025.GlobalConvergence(s, eta)
     loss, far = whole_theorem.promises()
     assert loss.factor == pytest.approx(1 - eta * s.limit_0.value / 16, rel=1e-12)
@@ -336,7 +335,7 @@ def test_promises_of_the_repaired_theorems_are_those_of_their_certificates():
     assert dataclasses.replace(whole_theorem, step_size=1.9 / s.lambda_max.value).verdict is Verdict.FAILS
     flow = gao2025.BlockFlow(s)
     by_flow = {p.quantity: p for p in flow.promises()}
-    assert by_flow["lambda_min_features"].limit == pytest.approx(s.readout_0.value, rel=1e-3)
+    assert by_flow["lambda_min_features"].limit == pytest.approx(s.readout_0.value, rel=0.02)
     assert by_flow["loss"].factor == pytest.approx(math.exp(-2 * s.readout_0.value), rel=1e-3)
     flow_h = bound.features_lipschitz(0.0) / s.readout_0.value  # per unit of ‖r₀‖
     near = ODE.draw(2, size=0.5).start(rho_0=0.45 / flow_h / 2)

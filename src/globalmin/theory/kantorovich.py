@@ -528,7 +528,7 @@ def _largest_step(task: _Task) -> float | None:
     """Largest η for which the theorem holds, to three digits and rounded down; `None` if none does."""
     assert task.curvature is not None
     norm = task.curvature.jacobian_norm.upper
-    ceiling = 2 / norm**2 if norm > 0 else 1.0
+    ceiling = 2 / norm / norm if norm > 0 else 1.0
 
     def holds(log_eta):
         return _best(task, ceiling * math.exp(log_eta), pessimistic=True).holds
