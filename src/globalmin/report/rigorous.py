@@ -34,7 +34,7 @@ def print_rigorous(rigorous: Mapping[str, Any], console: Any = None) -> None:
             continue
         table.add_row(_LABELS.get(name, name), f"[{low:.12g}, {high:.12g}]".replace("[", r"\["))
     if layers:
-        table.add_row("of single layers", f"{len(layers)} intervals more, in the file and with --json")
+        table.add_row("of single layers", f"{len(layers)} more, in the file and with --json")
     for name, (low, high) in rigorous["conditions"].items():
         table.add_row(_LABELS.get(name, name), f"≥ {low:.12g}" if name == "c" else f"≤ {high:.12g}")
     for label, name, sign in (
