@@ -2,14 +2,13 @@
 
     python benchmarks/gain_of_forms.py sphere-100 equilibrium ...
 
-Trains by gradient descent at 1/λ_max and looks whenever the loss has fallen by a fifth; at every look each form is asked alone
-(`theory.certify` with the blocks that it is about), for flow and for descent at 1/λ_max, a third and a tenth of it. A problem
-ends when every form holds or its epochs are spent. Prints one line per form: loss(0)/loss(k), and the epoch.
+Trains by gradient descent at 1/λ_max and keeps the weights at every fall of the loss by a tenth. Each form is asked alone
+(`theory.certify` with the blocks that it is about), for flow and for descent at a tenth of 1/λ_max, a third and the whole,
+and the first weights at which it holds are found by bisection. Prints one line each: loss(0)/loss(k), and the epoch.
 """
 
 import argparse
 import dataclasses
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +21,7 @@ from globalmin.systems.comparison import displacement, fitted
 from globalmin.theory import Verdict, certify
 from globalmin.train.descent import descend, start
 
-SHARES = (1.0, 1 / 3, 0.1)  # of the step size 1/λ_max
+SHARES = (0.1, 1 / 3, 1.0)  # of the step size 1/λ_max
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Case:
     rows: Callable[[], tuple[np.ndarray, np.ndarray]]
     epochs: int = 100_000
     centre: bool = False
-    steps: float = 1.0  # of descent, in units of 1/λ_max
+    most: float = 1e7  # by what factor the loss may fall
 
 
 def _sphere(n, d, norm=1.0):
@@ -78,80 +77,80 @@ CASES = {
 }
 
 
-def forms(system, iterate, steps, wanted) -> dict[str, bool]:
-    """Which of the wanted forms hold here."""
+def holds(system, iterate, form: str, **keywords) -> bool:
+    """Whether one form of the certificate holds here."""
     blocks, curvature, _ = system.curvature(iterate)
-    named = {
-        "first": [b for b in blocks if not b.along_path],
-        "local constants": [b for b in blocks if b.along_path],
-    }
-    found: dict[str, bool] = {}
-
-    def ask(form, some, bend, comparison=None):
-        for how, keywords in steps.items():
-            name = f"{form}, {how}"
-            if name in wanted and some and (bend is not None or "flow" in keywords):
-                got = certify(iterate.rho, some, bend, comparison=comparison, **keywords)
-                found[name] = got.verdict is Verdict.HOLDS
-
-    for form, some in named.items():
-        ask(form, some, curvature)
-    if curvature is not None and any(name.startswith("displacement") for name in wanted):
+    if form == "displacement":
         far = displacement(iterate)
-        if any(curvature.lipschitz(far) * far < 2 * block.sigma.upper for block in blocks):
-            other = fitted(system, iterate)
-            if other is not None:
-                there, bend, _ = system.curvature(other[0])
-                ask("displacement", [b for b in there if not b.along_path], bend, other[1])
-    return found
+        if curvature is None or not any(curvature.lipschitz(far) * far < 2 * block.sigma.upper for block in blocks):
+            return False
+        other = fitted(system, iterate)
+        if other is None:
+            return False
+        iterate_at, comparison = other
+        blocks, curvature, _ = system.curvature(iterate_at)
+        keywords["comparison"] = comparison
+    some = [block for block in blocks if block.along_path is (form == "local constants")]
+    return bool(some) and certify(iterate.rho, some, curvature, **keywords).verdict is Verdict.HOLDS
 
 
-def measure(case: Case, patience: float) -> dict[str, tuple[float, int]]:
-    """The loss ratio and the epoch at which each form first holds; a look costs what its forms cost."""
+def trained(case: Case):
+    """1/λ_max, what makes an iterate of a model, and (loss, epoch, model) at every fall of the loss by a tenth."""
     x, y = (jnp.asarray(a) for a in case.rows())
     system = systems.build(case.system, **case.options)
     model = system.init(x.shape[1], case.width, key=jax.random.key(0))
     if case.centre:
         y = y + jnp.asarray(system.iterate(model, x, jnp.zeros(len(x))).outputs)
     state = start(model, x)
+
+    def at(model):
+        return system, system.iterate(model, x, y)
+
     iterate = system.iterate(model, x, y, state.solver or None)
-    eta, first, before, started = 1 / iterate.lambda_max.value, iterate.loss, np.inf, time.monotonic()
-    steps: dict[str, dict[str, Any]] = {f"descent at {s:.2g}/λ_max": {"step_size": s * eta} for s in SHARES}
-    steps["flow"] = {"flow": True}
-    names = ("first", "local constants", "displacement") if case.system == "two-layer" else ("first", "displacement")
-    wanted = {f"{form}, {how}" for form in names for how in steps}
-    found: dict[str, tuple[float, int]] = {}
-    while wanted and state.epoch <= case.epochs and time.monotonic() - started < patience:
+    eta, kept, last = 1 / iterate.lambda_max.value, [], np.inf
+    while True:
         loss = iterate.loss
-        if loss < 0.8 * before:
-            before = loss
-            for name, holds in forms(system, iterate, steps, wanted).items():
-                if holds:
-                    found[name] = (first / loss, state.epoch)
-                    print(f"  {name}: {first / loss:.3g} at epoch {state.epoch}", flush=True)
-            wanted -= found.keys()
+        if not kept or loss < 0.9 * kept[-1][0]:
+            kept.append((loss, state.epoch, state.model))
+        if state.epoch >= case.epochs or kept[0][0] > case.most * loss or loss == last:
+            return eta, at, kept
         last = loss
-        state, records = descend(state, x, y, eta, 1 if state.epoch < 30 else max(1, state.epoch // 30))
+        state, records = descend(state, x, y, eta, 1 if state.epoch < 100 else max(1, state.epoch // 30))
         if records.message:
-            break
+            return eta, at, kept
         iterate = system.iterate(state.model, x, y, state.solver or None)
-        if last == iterate.loss:
-            break
-    for name in sorted(wanted):
-        print(f"  {name}: not until {first / iterate.loss:.3g}, epoch {state.epoch}", flush=True)
-    return found
+
+
+def measure(case: Case) -> None:
+    """The loss ratio and the epoch at which each form first holds, by bisection: once it holds, it goes on holding."""
+    eta, at, kept = trained(case)
+    first = kept[0][0]
+    steps: dict[str, dict[str, Any]] = {"flow": {"flow": True}}
+    steps |= {f"descent at {s:.2g}/λ_max": {"step_size": s * eta} for s in SHARES}
+    names = ("first", "local constants", "displacement") if case.system == "two-layer" else ("first", "displacement")
+    for form in names:
+        low = -1  # a smaller h is needed from one step size to the next, larger one
+        for how, keywords in steps.items():
+            high = len(kept)
+            while high - low > 1:
+                middle = (low + high) // 2
+                low, high = (low, middle) if holds(*at(kept[middle][2]), form, **keywords) else (middle, high)
+            if high == len(kept):
+                print(f"  {form}, {how}: not until {first / kept[-1][0]:.3g}, epoch {kept[-1][1]}", flush=True)
+                break
+            print(f"  {form}, {how}: {first / kept[high][0]:.3g} at epoch {kept[high][1]}", flush=True)
+            low = high - 1
 
 
 def main() -> None:
     """Measure the cases named."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", nargs="+", choices=CASES)
-    parser.add_argument("--patience", type=float, default=600, help="seconds for each at most")
     arguments = parser.parse_args()
     jax.config.update("jax_enable_x64", True)
     for name in arguments.cases:
         print(name, flush=True)
-        measure(CASES[name], arguments.patience)
+        measure(CASES[name])
 
 
 if __name__ == "__main__":

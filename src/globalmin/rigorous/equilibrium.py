@@ -1,6 +1,6 @@
 """The deep equilibrium model's numbers, enclosed: z = φ(Wz + Ux), f = a·z, all of W, U, a trained.
 
-H = ZZᵀ + RRᵀ∘(ZZᵀ + XXᵀ), and Λ by the monotone system of theory/curvature/equilibrium.py (its cheap mode), evaluated in balls.
+H = ZZᵀ + RRᵀ∘(ZZᵀ + XXᵀ), and Λ by the monotone system of theory/curvature/equilibrium.py, evaluated in balls.
 The system's solution is the witness in the file: whoever has it checks five inequalities and iterates nothing.
 """
 

@@ -150,13 +150,8 @@ class EquilibriumSystem(AbstractSystem):
             g_max=float(np.abs(g).max()),
             gbend_max=float(bends.max()),
         )
-        blocks = [
-            full_block(iterate, bound.lipschitz),
-            Block(
-                readout.name, sigma, lambda radius: min(features_lipschitz(radius), bound.features_lipschitz(radius))
-            ),
-        ]
-        return blocks, full_curvature(iterate, bound.lipschitz, "Λ from the second derivative of the equilibrium"), ""
+        source = "Λ from the second derivative of the equilibrium"
+        return [full_block(iterate, bound.lipschitz), readout], full_curvature(iterate, bound.lipschitz, source), ""
 
     def watch(self, iterate: SolvedIterate, start: SolvedIterate) -> dict[str, float]:  # pyright: ignore
         """‖W‖, μ, λ_min of the features' Gram and its square root, activation patterns, and the solves."""

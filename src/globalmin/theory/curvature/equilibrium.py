@@ -19,21 +19,8 @@ from .two_layer import block_norm
 
 
 @dataclasses.dataclass(frozen=True)
-class Resolvents:
-    """Norms measured at the iterate, sample by sample, from above: the refined mode. Without them the global bounds serve."""
-
-    N: float  # max ‖(I − W D_i)^{-1}‖
-    Z: float  # max ‖(I − D_i W)^{-1}‖
-    S: float  # max ‖S_i‖
-    bent: float  # max ‖N_iᵀ diag(g_i ∘ φ″) N_i‖
-    row: float  # largest row norm of the N_i
-    row_adjoint: float  # largest row norm of the (I − Wᵀ D_i)^{-1}
-    row_adjoint_w: float  # largest row norm of the (I − Wᵀ D_i)^{-1} Wᵀ
-
-
-@dataclasses.dataclass(frozen=True)
 class EquilibriumCurvature:
-    """The numbers of the bound, measured at the iterate, each from above. `resolvents=None` is the cheap mode."""
+    """The numbers of the bound, measured at the iterate, each from above."""
 
     slope: float  # sup|φ′|
     bend: float  # sup|φ″|
@@ -50,7 +37,6 @@ class EquilibriumCurvature:
     adjoint_max: float  # max ‖r_i‖
     g_max: float  # max |g_i|, entrywise
     gbend_max: float  # max |g_i ∘ φ″(h_i)|, entrywise
-    resolvents: Resolvents | None = None
 
     def global_resolvents(self, radius: float) -> tuple[float, float]:
         """(T, N) on the ball: bounds of ‖(I − DW)^{-1}D‖ and of ‖(I − WD)^{-1}‖, infinite where nothing is proven."""
@@ -61,13 +47,8 @@ class EquilibriumCurvature:
         bounds = self._on_ball(radius)
         if bounds is None:
             return math.inf
-        s, y_norm, corner = bounds
-        return block_norm(corner, s * y_norm)
-
-    def features_lipschitz(self, radius: float) -> float:
-        """Λ_*(R) of the read-out block J_* = Zᵀ alone: T′Y′."""
-        bounds = self._on_ball(radius)
-        return math.inf if bounds is None else bounds[0] * bounds[1]
+        t, y_norm, corner = bounds
+        return block_norm(corner, t * y_norm)
 
     def _on_ball(self, radius: float) -> tuple[float, float, float] | None:
         """(T′, Y′, 2r′T′Y′ + mq′χ′) on the ball, from the smallest solution of the monotone system."""
@@ -90,49 +71,32 @@ class EquilibriumCurvature:
 
     def _right_side(self, d, radius):
         d_h, d_g, d_r, d_features, d_feature = d
-        w = self.w_norm + radius
-        t_global, n_global = self.global_resolvents(radius)
-        if math.isinf(t_global) or math.isinf(n_global):
+        t, n = self.global_resolvents(radius)
+        if math.isinf(t) or math.isinf(n):
             return None
         y = self.feature_max + d_feature
         y_norm = self.features_norm + d_features
-        r = min(self.adjoint_max + d_r, t_global * (self.a_norm + radius))
+        r = min(self.adjoint_max + d_r, t * (self.a_norm + radius))
         dq = self.bend * d_g + self.third * d_h * self.g_max
         q = min(
             self.gbend_max + dq,
             self.bend * (self.g_max + d_g),
-            self.bend * n_global * (self.a_norm + radius),
+            self.bend * n * (self.a_norm + radius),
         )
-        if self.resolvents is None:
-            s, n, n_z = t_global, n_global, n_global
-            row = min(n_global, 1 + (self.w_row + radius) * t_global)
-            row_adjoint = min(n_global, 1 + (self.w_column + radius) * t_global)
-            row_adjoint_w = (self.w_column + radius) * n_global
-            bent = q * n_global**2
-        else:
-            m = self.resolvents
-            change = self.bend * d_h * w + self.slope * radius
-            if m.N * change >= 1 or m.Z * change >= 1:
-                return None
-            e, e_z = 1 / (1 - m.N * change), 1 / (1 - m.Z * change)
-            n, n_z = min(e * m.N, n_global), min(e_z * m.Z, n_global)
-            s = min(e * (m.S + self.bend * d_h * m.N), t_global)
-            row = min(e * m.row, n)
-            row_adjoint = min(e_z * m.row_adjoint, n_z)
-            row_adjoint_w = min(e * m.row_adjoint_w + n * radius, n * w)
-            bent = min(q * n**2, e**2 * (m.bent + m.N**2 * dq))
+        row = min(n, 1 + (self.w_row + radius) * t)
+        row_adjoint = min(n, 1 + (self.w_column + radius) * t)
+        row_adjoint_w = (self.w_column + radius) * n
+        bent = q * n**2
         drive = radius * math.sqrt(1 + r**2)
         new = (
             row * radius * y,
-            min(
-                row_adjoint * drive + row_adjoint_w * q * n * radius * y, n_global * (self.a_norm + radius) + self.g_max
-            ),
-            s * drive + bent * radius * y,
-            s * radius * y_norm,
-            s * radius * y,
+            min(row_adjoint * drive + row_adjoint_w * q * n * radius * y, n * (self.a_norm + radius) + self.g_max),
+            t * drive + bent * radius * y,
+            t * radius * y_norm,
+            t * radius * y,
         )
         chi = min((math.sqrt(self.fourth_moment) + d_features) ** 2, y * y_norm)
-        return new, (s, y_norm, 2 * r * s * y_norm + bent * chi)
+        return new, (t, y_norm, 2 * r * t * y_norm + bent * chi)
 
 
 def readout_lipschitz(
