@@ -64,7 +64,7 @@ def by_scipy(model, rows, gain=1.0):
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_gradient_and_tangent_kernel_are_those_of_autodiff(getkey, solver):
-    model, x, y = problem(getkey, solver=solver, layers=3, sigma_w=1.3, sigma_v=0.7, horizon=0.8)
+    model, x, y = problem(getkey, solver=solver, layers=3, sigma_u=1.1, sigma_w=1.3, sigma_v=0.7, horizon=0.8)
     jacobian = np.asarray(evaluated(model, x)[1])
     done = stepped(model, x, y)
     # 12-18 products: a few dozen eps.

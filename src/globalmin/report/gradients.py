@@ -79,7 +79,8 @@ def print_gradients(found: Mapping[str, Any], console: Any = None) -> None:
     console = Console() if console is None else console
     for reference in found["references"]:
         shrink = reference["shrink"]
-        title = f"{found['system']}, width {found['width']}, {_when(shrink)}: loss {number(reference['loss'])}"
+        title = f"{found['system']}, {found['activation']}, width {found['width']}, {_when(shrink)}: "
+        title += f"loss {number(reference['loss'])}"
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=Text(title, "bold"), title_justify="left")
         methods = list(found["needed"])
         units = ("evaluations", "and back") if "backsolve" in methods else ("passes", "adjoint")
@@ -169,7 +170,7 @@ def draw_gradients(found: Mapping[str, Any]) -> "Figure":
             ax.xaxis.set_major_formatter(plain)
             ax.yaxis.set_major_formatter(plain)
             ax.invert_xaxis()
-            ax.set_title(f"{_when(shrink)}", gid=f"title-{i}")
+            ax.set_title(f"{found['activation']}, {_when(shrink)}", gid=f"title-{i}")
             ax.set_xlabel("tolerance of the solves")
         axes[0].set_ylabel("relative error of the gradient")
         every = {}
