@@ -11,6 +11,7 @@ import pytest
 from globalmin import rigorous, systems
 from globalmin.rigorous import file
 from globalmin.rigorous.certificate import MAKERS
+from globalmin.systems.gated import GatedIterate
 
 CASES = {
     "gated": {"depth": 4},
@@ -133,6 +134,7 @@ def test_relu_with_frozen_patterns_holds_on_small_balls_only(tmp_path):
     system, iterate = problem("gated", gates="relu", depth=3)
     numbers = MAKERS["gated"](iterate)
     assert numbers.lipschitz is not None
+    assert isinstance(iterate, GatedIterate)
     reach = iterate.curvature.reach
     with flint.ctx.workprec(128):
         assert numbers.lipschitz(flint.arb(0.99 * reach)) is not None
