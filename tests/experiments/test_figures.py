@@ -6,8 +6,12 @@ import re
 
 import numpy as np
 import pytest
+import sklearn.datasets
+from sklearn.utils import Bunch
 
 from globalmin import train
+from globalmin.data import load, openml
+from globalmin.experiments import du2019_fig6_3
 from globalmin.experiments.config import RunConfig
 from globalmin.experiments.reproduce import FIGURES, reproduce
 from globalmin.experiments.run import execute, resume
@@ -139,6 +143,40 @@ def test_sizes_of_both_scales_have_the_same_entries(figure):
     sizes = FIGURES[figure].SIZES
     assert set(sizes) == {"small", "paper"}
     assert set(sizes["small"]) == set(sizes["paper"]) == set(TINY[figure][0])
+
+
+def test_figures_of_images_take_mnist_where_it_is_at_hand(monkeypatch, tmp_path):
+    """OpenML on this machine: absent, fetched, and used by both figures at the paper's scale."""
+    monkeypatch.setenv("GLOBALMIN_CACHE", str(tmp_path / "cache"))
+    assert {du2019_fig6_3.images(scale)["data"] for scale in ("small", "paper")} == {"digits"}
+    (sentence,) = du2019_fig6_3.advice("paper")
+    assert f"put mnist.npz with X (n × 28 × 28) and y (n) into {tmp_path / 'cache'}" in sentence
+    assert "\n" not in sentence
+
+    def fetch(*, data_id, **options):
+        assert data_id == openml.ENTRIES["mnist"].data_id
+        rng = np.random.default_rng(0)
+        ramp = np.linspace(0, 1, 28)
+        waves = np.sin(rng.uniform(1, 9, (60, 1, 1)) * (ramp[:, None] + ramp) + rng.uniform(0, 6, (60, 1, 1)))
+        pixels = np.floor(127 * (1 + waves)).reshape(60, 784)
+        return Bunch(data=pixels, target=np.array([str(k % 10) for k in range(60)]), feature_names=[], details={})
+
+    monkeypatch.setattr(sklearn.datasets, "fetch_openml", fetch)
+    monkeypatch.setattr(openml, "_reach", lambda data_id: None)
+    assert len(load("mnist", per_class=2, classes=tuple(range(10))).x) == 20
+    assert du2019_fig6_3.images("small")["data"] == "digits"
+    assert "--scale paper takes it" in du2019_fig6_3.advice("small")[0]
+    assert du2019_fig6_3.images("paper")["data"] == "mnist"
+    assert du2019_fig6_3.advice("paper") == []
+    monkeypatch.setattr("globalmin.report.write_report", lambda folder: None)  # no pages: only what is trained on
+    images = {"mnist": {**du2019_fig6_3.IMAGES["mnist"], "n": 30}}
+    monkeypatch.setitem(du2019_fig6_3.SIZES, "paper", {**du2019_fig6_3.SIZES["paper"], "images": images, "longest": 3})
+    found = reproduce("du2019-fig6.4", tmp_path / "out", scale="paper", bar=bar)
+    assert found["settings"]["data"] == "mnist"
+    for name in ("random", "gabor"):
+        run = open_run(tmp_path / "out" / name)
+        assert run.config["data"] == "mnist"
+        assert read_arrays(run.path / "data.npz")["patches"].shape == (30, 16, 49)
 
 
 def test_the_systems_list_every_figure():

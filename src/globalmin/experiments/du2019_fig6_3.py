@@ -51,6 +51,18 @@ def images(scale: str) -> dict[str, Any]:
     return {**found, "epochs": min(found["epochs"], size["longest"] or found["epochs"])}
 
 
+def advice(scale: str) -> list[str]:
+    """How to have the panels on images with MNIST, where they are with digits; one sentence or none."""
+    if images(scale)["data"] == "mnist":
+        return []
+    if openml.is_cached("mnist"):
+        return ["Digits' patches stand in for MNIST's: MNIST is at hand, --scale paper takes it."]
+    return [
+        "Digits' patches stand in for MNIST's: for these, put mnist.npz with X (n × 28 × 28) and y (n) into "
+        f"{openml.cache_folder()}, or connect and run globalmin.data.load('mnist') once; then --scale paper takes it."
+    ]
+
+
 def starts(teacher: np.ndarray, seed: int) -> dict[float, tuple[float, ...]]:
     """w* moved by each distance in one random direction."""
     direction = np.random.default_rng([seed, 3]).standard_normal(teacher.size)
@@ -141,4 +153,4 @@ def run(out: Path, scale: str, seed: int, bar) -> dict[str, Any]:
         "(c), (d)": ", ".join(f"{k} {v}" for k, v in options.items()),
         "not given by the source": "σ, σ₂, sizes, strides, steps, batches",
     }
-    return {"claims": claims, "settings": settings, "panels": panels, "runs": runs}
+    return {"claims": claims, "settings": settings, "panels": panels, "runs": runs, "advice": advice(scale)}

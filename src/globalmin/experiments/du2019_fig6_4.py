@@ -54,7 +54,7 @@ def run(out: Path, scale: str, seed: int, bar) -> dict[str, Any]:
             Claim(f"{name}: their outputs agree", f"relative error {error:.2e}", "≤ 1e-3", error <= 1e-3),
         ]  # fmt: skip
     settings = {**{k: str(v) for k, v in options.items()}, "not given by the source": "sizes, strides, steps, batches"}
-    return {"claims": claims, "settings": settings, "panels": panels, "runs": runs}
+    return {"claims": claims, "settings": settings, "panels": panels, "runs": runs, "advice": fig6_3.advice(scale)}
 
 
 def _cosine(x: np.ndarray, y: np.ndarray, moment: np.ndarray) -> float:
