@@ -123,13 +123,15 @@ def test_interrupted_and_resumed_is_bit_for_bit_the_same(tmp_path, config, monke
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["saddle", "--L", "0.5"], "L: at least gamma"),
+        (["saddle", "--L", "0.5"], "L: a finite number of at least gamma"),
+        (["saddle", "--L", "1", "--arithmetic", "log", "--step-size", "0.5"], "less than 1/(2L) = 0.5 expected"),
         (["saddle", "--gamma", "-1"], "gamma: a positive number"),
         (["saddle", "--tau", "1"], "tau: at least e"),
         (["saddle", "--radius", "0.1"], "for perturbed descent only"),
         (["saddle", "--method-name", "perturbed", "--arithmetic", "log"], "float64 expected"),
         (["saddle", "--epochs", "0"], "greater than 0"),
-        (["factorization", "--rank", "50"], "rank: at most 40 expected"),
+        (["factorization", "--rank", "50"], "globalmin: rank: at most 40 expected"),
+        (["factorization", "--rank", "2", "--true-rank", "50"], "true_rank: at most 40 expected"),
         (["factorization", "--rank", "2", "--epsilon", "3"], "epsilon: less than"),
         (["factorization", "--rank", "2", "--matrix", "none.npz"], "none.npz"),
         (["balancing", "--widths", "4", "--filter-width", "30"], "filter_width"),
@@ -144,12 +146,23 @@ def test_bad_input_is_one_line_and_exit_code_two(tmp_path, capsys, arguments, me
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("entries", [np.zeros((3, 2)), np.full((3, 2), np.nan)])
-def test_zero_and_non_finite_matrices_are_refused(tmp_path, capsys, entries):
-    np.savez(tmp_path / "m.npz", M=entries)
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        (np.zeros((3, 2)), "matrix: one that is not zero"), (np.full((3, 2), np.nan), "matrix: finite entries"),
+        (np.ones((3, 2)) * 1j, "M of real numbers expected, entries of type complex128 came"),
+        (np.array([["a", "b"]]), "M of real numbers expected"),
+        (scipy.sparse.csr_array(np.diag([1j, 2.0])), "M of real numbers expected"),
+    ],
+)  # fmt: skip
+def test_matrices_without_finite_real_entries_are_refused(tmp_path, capsys, entries, message):
+    if scipy.sparse.issparse(entries):
+        scipy.sparse.save_npz(tmp_path / "m.npz", entries)
+    else:
+        np.savez(tmp_path / "m.npz", M=entries)
     out = ["--out", str(tmp_path / "out")]
     assert main(["objective", "factorization", "--rank", "1", "--matrix", str(tmp_path / "m.npz"), *out]) == 2
-    assert "matrix: " in one_line(capsys)
+    assert message in one_line(capsys)
 
 
 def test_underflow_is_a_failed_run_that_says_so(tmp_path, capsys):

@@ -344,11 +344,11 @@ def test_the_three_sketches():
 
 def test_constants_out_of_range_are_one_line():
     for options, message in [
-        ({"L": 0.5}, "L: at least gamma = 1 expected, 0.5 came"),
+        ({"L": 0.5}, "L: a finite number of at least gamma = 1 expected, 0.5 came"),
         ({"gamma": -1.0}, "gamma: a positive number"),
         ({"gamma": float("nan")}, "gamma: a positive number"),
         ({"tau": 2.0}, "tau: at least e"),
-        ({"L": float("inf")}, "L: at least"),
+        ({"L": float("inf")}, "L: a finite number"),
         ({"accuracy": 0.0}, "accuracy: a distance"),
         ({"dimension": 0}, "dimension: an integer of at least 1"),
     ]:

@@ -32,7 +32,9 @@ def check_octopus(dimension: int, L: float, gamma: float, tau: float) -> None:
     if not 0 < gamma < math.inf:
         raise ValueError(f"gamma: a positive number expected, {gamma} came; the source's is 1")
     if not gamma <= L < math.inf:
-        raise ValueError(f"L: at least gamma = {gamma:g} expected, {L} came: the buffer's slope is negative only then")
+        raise ValueError(
+            f"L: a finite number of at least gamma = {gamma:g} expected, {L} came: the buffer's slope is negative only then"
+        )
     if not math.e <= tau < math.inf:
         raise ValueError(f"tau: at least e = {math.e:.6g} expected, {tau} came: Lemma 7.2 asks for it")
 

@@ -16,6 +16,15 @@ from .base import AbstractExactObjective
 from .saddle import Octopus
 
 
+def check_log_step(step_size: float, L: float) -> None:
+    """Raise `ValueError` unless 0 < η < 1/(2L)."""
+    if not 0 < step_size < 1 / (2 * L):
+        raise ValueError(
+            f"step_size: less than 1/(2L) = {1 / (2 * L):.4g} expected, {step_size:.4g} came; at 1/(2L) a waiting coordinate "
+            "becomes exactly 0, and gradient descent never leaves"
+        )
+
+
 class LogOctopus(AbstractExactObjective):
     """The same function and the same descent as `octopus`, on a point that holds logarithms.
 
@@ -116,11 +125,7 @@ class LogOctopus(AbstractExactObjective):
         **Raises:** `ValueError` for a step size of 1/(2L) or more: a waiting coordinate would be exactly 0.
         """
         o, eta = self.octopus, float(step_size)
-        if not 0 < eta < 1 / (2 * o.L):
-            raise ValueError(
-                f"step_size: less than 1/(2L) = {1 / (2 * o.L):.4g} expected, {eta:.4g} came; at 1/(2L) a waiting coordinate "
-                "becomes exactly 0, and gradient descent never leaves"
-            )
+        check_log_step(eta, o.L)
         up, down = math.log1p(2 * eta * o.gamma), math.log1p(-2 * eta * o.L)
         base, side = np.array(point["base"]), np.array(point["side"])
         hit, buffered = np.array(point["hit"]), np.array(point["buffered"])

@@ -46,23 +46,22 @@ class FactorizationConfig(AbstractObjectiveConfig):
         """M, dense as `matrix` or sparse as its CSR parts. **Raises:** `ValueError` for a file that holds neither."""
         if self.matrix is None:
             draw = np.random.default_rng(self.seed)
-            rank = self.true_rank or self.rank
-            if rank > min(self.rows, self.columns):
-                raise ValueError(
-                    f"true_rank: at most {min(self.rows, self.columns)} expected, the smaller side, {rank} came"
-                )
+            rank, small = self.true_rank or self.rank, min(self.rows, self.columns)
+            for name, value in (("rank", self.rank), ("true_rank", rank)):
+                if value > small:
+                    raise ValueError(f"{name}: at most {small} expected, the smaller side of M, {value} came")
             product = draw.normal(size=(self.rows, rank)) @ draw.normal(size=(rank, self.columns))
             return {"matrix": product / np.linalg.norm(product)}
         found = report.read_arrays(self.matrix)
         if "indptr" in found:
-            sparse = scipy.sparse.csr_array(scipy.sparse.load_npz(self.matrix), dtype=np.float64)
+            sparse = scipy.sparse.csr_array(_real(self.matrix, scipy.sparse.load_npz(self.matrix)), dtype=np.float64)
             parts = {"data": sparse.data, "indices": sparse.indices, "indptr": sparse.indptr}
             return {**parts, "shape": np.asarray(sparse.shape)}
         if "M" not in found:
             raise ValueError(
                 f"{self.matrix}: a matrix named M expected, or a sparse one, {', '.join(found) or 'nothing'} came"
             )
-        return {"matrix": np.asarray(found["M"], np.float64)}
+        return {"matrix": np.asarray(_real(self.matrix, found["M"]), np.float64)}
 
     def build(self, arrays: dict[str, np.ndarray]) -> FactorizationSystem:
         """The objective. **Raises:** `ValueError` for a zero or non-finite M, a rank above its sides, an ε above its norm."""
@@ -88,3 +87,10 @@ class FactorizationConfig(AbstractObjectiveConfig):
     def method(self, system, point) -> train.AbstractMethod:
         """Descent with steps of that exponent."""
         return train.DecreasingSteps(self.exponent)
+
+
+def _real(path: Path, matrix):
+    # A conversion would drop imaginary parts, and fail on text with a message that names no file.
+    if matrix.dtype.kind not in "biuf":
+        raise ValueError(f"{path}: M of real numbers expected, entries of type {matrix.dtype} came")
+    return matrix

@@ -10,6 +10,7 @@ import pydantic
 
 from ... import train
 from ...objectives import LogOctopus, Octopus
+from ...objectives.saddle_log import check_log_step
 from ...systems import SaddleSystem
 from .base import AbstractObjectiveConfig
 
@@ -56,6 +57,8 @@ class SaddleConfig(AbstractObjectiveConfig):
                 "arithmetic: float64 expected for perturbed descent, log came; perturbations keep it in range"
             )
         self.build({})
+        if self.arithmetic == "log" and self.step_size is not None:
+            check_log_step(self.step_size, self.L)
         return self
 
     def build(self, arrays: dict[str, np.ndarray]) -> SaddleSystem:
