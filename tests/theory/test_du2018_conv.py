@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from globalmin.theory import Verdict, du2018_conv
+from globalmin.theory.du2018_conv import phases
 from tests.helpers import given
 
 GOOD = du2018_conv.Start(
@@ -243,3 +244,91 @@ def test_a_teacher_without_length_is_refused():
     for change in ({"square": 0.0}, {"teacher_norm": 0.0}, {"patches": 0}):
         with pytest.raises(ValueError, match="expected"):
             dataclasses.replace(GOOD, **change)
+
+
+def test_constants_of_the_proof():
+    """½(g(π/4) − 1)/(π − 1) and (3/4)·0.3206/(2·2)·√½ as the source's corollary prints them, and the numbers of a start."""
+    assert abs(phases.QUARTER_ALIGNMENT - 0.3206) < 5e-5
+    assert abs(phases.FAST_RATE - 0.0425) < 5e-5
+    start = du2018_conv.Start(3, -0.8, 0.5, 1.1, 1.3, -0.3, 0.45, 0.6, 0.5, 0.1, teacher_norm=2.0)
+    g = (math.pi - 1.1) * math.cos(1.1) + math.sin(1.1)
+    assert start.ratio == pytest.approx(0.64 / 0.5)
+    assert start.g == pytest.approx(g, rel=1e-14)
+    assert start.gap == pytest.approx(math.pi - g, rel=1e-14)
+    assert start.edge == pytest.approx(0.64 + (g - 1) * 0.5)
+    assert start.side == pytest.approx(0.24)
+    assert dataclasses.replace(start, total=0.3).side == pytest.approx(-0.24)
+    assert start.pull == pytest.approx((math.pi - 1.1) * 0.45 / (2 * math.pi * 1.69))
+    assert start.least_alignment == pytest.approx((g - 1) * 0.5 / (math.pi - 1))
+    assert dataclasses.replace(start, alignment=0.01).least_alignment == 0.01
+
+
+@pytest.mark.parametrize("teacher", [(4, 1.0, 1.0), (60, 6.0, 0.7), (60, 0.05, 2.0), (9, 0.0, 1.0)])
+@pytest.mark.parametrize("accuracy", [1e-6, 1e-2])
+def test_how_long_the_phases_are(teacher, accuracy):
+    """T₁ and T₂ by their formulas, the quadratic for q solved in closed form; and T₂ against the bounds run step by step."""
+    k, total, square = teacher
+    bound, scale = square + total**2, k + math.pi - 1
+    eta = 0.5 * min(2 * math.pi / scale, math.sqrt(2) / bound)
+    gap = 3.0 * math.sqrt(square)
+    start = du2018_conv.Start(k, total, square, 1.2, 1.0, 0.0, 0.02, gap, 0.5, eta)
+    theorem = du2018_conv.TwoPhases(start, accuracy)
+    beta = min(0.02, ((math.pi - 1.2) * math.cos(1.2) + math.sin(1.2) - 1) / (math.pi - 1) * square)
+    turning = math.ceil(8 * math.log(2) / (eta * beta * math.cos(1.2)))
+    assert theorem.turning_steps == turning
+    assert theorem.slow_steps == turning + math.ceil(2 * math.pi * math.log(2) / (eta * (math.pi - 1)))
+    a, b = 4 * total**2 / scale**2 + 4 * square / (math.pi - 1), 2 * bound
+    q = (math.sqrt(b * b + 16 * math.pi * accuracy * square * a) - b) / (2 * a)
+    fast = 3 / 4 * 0.320566 / 4 * math.sqrt(0.5) * eta * square
+    settle = max(math.log(3 * (math.pi - 1) / q), math.log(2 * scale / q) if total else 0.0)
+    want = math.log(math.pi**3 / 32 / q) / fast + settle * 2 * math.pi / (eta * (math.pi - 1))
+    steps = given(theorem.fast_steps)
+    assert abs(steps - want) <= 2 + 2e-5 * want  # two ceilings, and the constant's six digits
+    # Worst cases of everything: sin²φ at its rate from ½, u and a at their starting bounds, aᵀs = M.
+    u_gap, a_gap, sine = 2 * abs(total), gap, 0.5
+    for _ in range(int(steps)):
+        angle_gap = min(math.pi**3 / 16 * sine, math.pi)
+        u_gap = (1 - eta * scale / (2 * math.pi)) * u_gap + eta / (2 * math.pi) * angle_gap * abs(total)
+        a_gap = (1 - eta * (math.pi - 1) / (2 * math.pi)) * a_gap + eta / (2 * math.pi) * angle_gap * math.sqrt(square)
+        sine *= 1 - phases.FAST_RATE * eta * square
+    loss = u_gap**2 + (math.pi - 1) * a_gap**2 + 2 * math.pi**3 / 16 * sine * bound
+    assert loss / (4 * math.pi) <= accuracy * square
+
+
+def test_the_printed_orders_of_the_step_size():
+    """Each of the four orders under the minimum is the smallest in turn: the hypothesis turns exactly there."""
+    starts = {
+        "alignment": dict(alignment=1e-3, teacher_norm=2.0),
+        "arc": dict(angle=math.pi / 2 - 1e-3, square=0.05, alignment=0.9, teacher_total=0.1, total=0.0),
+        "cosine": dict(angle=1.2, square=1.9, alignment=1.9, teacher_total=0.1, total=0.0),
+        "patches": dict(angle=0.3, square=0.05, alignment=0.05, teacher_total=0.01, total=0.0, patches=400),
+    }
+    for name, change in starts.items():
+        s = dataclasses.replace(GOOD, **change)
+        g, cosine = s.g, math.cos(s.angle)
+        length = s.square / s.teacher_norm**2
+        orders = {
+            "alignment": s.alignment / s.teacher_norm * cosine / s.bound, "arc": (g - 1) * length * cosine / s.bound,
+            "cosine": cosine / s.bound, "patches": 1 / s.patches,
+        }  # fmt: skip
+        assert min(orders, key=orders.__getitem__) == name, orders
+        for share, verdict in ((1 - 1e-9, Verdict.HOLDS), (1 + 1e-9, Verdict.FAILS)):
+            at = dataclasses.replace(s, step_size=share * orders[name])
+            rows = du2018_conv.TwoPhasesPrinted(at, 1.0).hypotheses()
+            assert rows[-1].verdict is verdict, (name, share)
+
+
+def test_what_the_theorems_promise():
+    """The limits of every promise, by name, for a start that holds."""
+    theorem = du2018_conv.TwoPhases(GOOD, 1e-3)
+    beta, n = GOOD.least_alignment, GOOD.square
+    limits = {p.name: (p.limit, p.factor, p.start) for p in theorem.promises()}
+    t_1 = given(theorem.slow_steps)
+    assert limits["aᵀs ≥ β⁰"][0] == beta > 0
+    assert limits["aᵀs ≤ ‖s‖² + (1ᵀs)²"][0] == n + GOOD.teacher_total**2
+    assert limits["‖v‖² ≤ 2"][0] == 2
+    assert limits["λ ≥ β⁰/8"][0] == beta / 8
+    rate = 1 - GOOD.step_size * beta * math.cos(GOOD.angle) / 8
+    assert limits["sin²φ at the theorem's rate"][:2] == pytest.approx((math.sin(GOOD.angle) ** 2, rate), rel=1e-14)
+    assert limits["aᵀs ≥ 0.3206‖s‖² after T₁"] == (pytest.approx(0.3206 * n, abs=5e-5 * n), 1.0, t_1)
+    assert limits["ℓ ≤ ε‖s‖² after T₁ + T₂"] == (1e-3 * n, 1.0, t_1 + given(theorem.fast_steps))
