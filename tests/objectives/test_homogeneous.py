@@ -178,6 +178,13 @@ def test_networks_that_are_not_homogeneous_are_told_apart(getkey):
         assert "not homogeneous in layer" in found.sentence
     with pytest.raises(ValueError, match="at least one layer"):
         check_balance(biased, lambda m: [], x, y)
+    for arguments, message in [
+        ((lambda m: m.layers[0].weight, x, y), "where: a list of the layers"),
+        ((weights, x, y[:5]), "y: one target per sample expected, 7 samples and 5 targets came"),
+        ((weights, x * jnp.nan, y), "x: finite numbers expected"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            check_balance(biased, *arguments)
     with pytest.raises(ValueError, match="float64 expected"):
         check_balance(biased, lambda m: [w.astype(jnp.float32) for w in weights(m)], x, y)
 

@@ -264,3 +264,13 @@ def test_bad_input_is_one_line(getkey):
         options = {"radius": 1.0, "threshold": 1.0, "wait": 1, name: value}
         with pytest.raises(ValueError, match=name):
             train.PerturbedDescent(**options, key=getkey())
+
+
+def test_functions_and_points_that_cannot_be_descended_are_one_line():
+    for function, point, message in [
+        (lambda x: 2 * x, jnp.ones(2), r"a function to a scalar array expected, one to shape \(2,\) came"),
+        (lambda x: x**2, jnp.asarray(1), "point: a pytree with at least one array of floats"),
+    ]:
+        with pytest.raises(ValueError, match=message) as raised:
+            train.gradient_descent(function, point, step_size=0.1, epochs=3)
+        assert "\n" not in str(raised.value)

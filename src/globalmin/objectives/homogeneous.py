@@ -248,15 +248,24 @@ def check_balance(network, where, x: Float[Array, "n ..."], y: Float[Array, "n .
     0 at every point if it is for structural reasons, and one generic point shows it. Gradient descent then moves the
     difference by exactly η²(‖∇_h‖² − ‖∇_{h+1}‖²).
 
-    **Raises:** `ValueError` for no layers, or weights that are not float64.
+    **Raises:** `ValueError` for no layers, weights that are not float64, samples and targets that do not match or are not
+    finite.
 
     **Source:** Du, Hu, Lee, NeurIPS 2018, Theorems 2.1-2.3.
     """
-    weights = list(where(network))
+    found = where(network)
+    if not isinstance(found, list | tuple):
+        raise ValueError(f"where: a list of the layers' weights expected, {type(found).__name__} came")
+    weights = list(found)
     if not weights:
         raise ValueError("where: the weights of at least one layer expected, none came")
     for h, w in enumerate(weights, 1):
         numerics.require_float64(f"layer {h}", w)
+    if len(x) != len(y) or not len(x):
+        raise ValueError(f"y: one target per sample expected, {len(x)} samples and {len(y)} targets came")
+    for name, values in (("x", x), ("y", y)):
+        if not np.isfinite(np.asarray(values)).all():
+            raise ValueError(f"{name}: finite numbers expected, NaN or infinity came")
 
     def outputs(weights: Sequence[Array]):
         return jax.vmap(eqx.tree_at(where, network, list(weights)))(x)

@@ -165,12 +165,22 @@ def gradient_descent(
     **Arguments:** `step_size`, η of the function as it is; `epochs`, the most that are taken: it ends earlier where the
     objective's `reached` says so.
 
-    **Raises:** `ValueError` for a step size or count that is not positive.
+    **Raises:** `ValueError` for a step size or count that is not positive, a point without floats, or a function that is not
+    to a scalar array.
     """
     numerics.check_count("epochs", epochs)
     if not (math.isfinite(step_size) and step_size > 0):
         raise ValueError(f"step_size: a positive number expected, {step_size} came")
     if not isinstance(objective, AbstractObjective):
+        if not any(eqx.is_inexact_array(leaf) for leaf in jax.tree.leaves(point)):
+            raise ValueError(
+                "point: a pytree with at least one array of floats expected, none came; jnp.zeros(3) is one"
+            )
+        shape = getattr(eqx.filter_eval_shape(objective, point), "shape", None)
+        if shape != ():
+            raise ValueError(
+                f"objective: a function to a scalar array expected, one to shape {shape} came; sum or average it"
+            )
         objective = FunctionObjective(objective, point)
     state, records, reached = start_at(objective, point, method), [], False
     while state.epoch < epochs and not reached:
