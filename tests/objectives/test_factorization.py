@@ -309,3 +309,59 @@ def test_bad_matrices_are_one_line():
         with pytest.raises(ValueError, match=message) as raised:
             build()
         assert "\n" not in str(raised.value)
+
+
+def test_where_each_condition_turns_and_what_is_promised():
+    """r = 3, ‖M‖ = 2, ε = 0.5, T = 10 constant steps: drift, curvature and promises by their formulas, written anew."""
+    usual = {"rank": 3, "norm": 2.0, "exponent": 0.0, "epochs": 10, "step_size": 1e-4}
+    rows = {h.name: (h.lhs, h.rhs) for h in BalancedDescent(start_of(**usual)).hypotheses()}
+    root = math.sqrt(3)
+    assert rows["40√r‖M‖³ Σ_{t<T} η_t² ≤ ε/2"] == pytest.approx((40 * root * 8 * 10 * 1e-8, 0.25), rel=1e-8)
+    assert rows["η₀ < 1/β"] == pytest.approx((1e-4, 1 / ((66 * root + 2) * 2)))
+    assert rows["‖U₀‖² ≤ ε"] == (0.1, 0.5)
+    assert rows["‖V₀‖² ≤ ε"] == (0.1, 0.5)
+    assert rows["‖U₀ᵀU₀ − V₀ᵀV₀‖ ≤ ε/2"] == (0.05, 0.25)
+    limits = {p.quantity: p.limit for p in BalancedDescent(start_of(**usual)).promises()}
+    bound = pytest.approx(5 * root * 2)
+    assert limits == {"balance": 0.5, "loss": 8.0, "square_u": bound, "square_v": bound, "descent_slack": 0.0}
+    forever = {h.name: (h.lhs, h.rhs) for h in GlobalLimit(start_of(**{**usual, "exponent": 0.75})).hypotheses()}
+    # Σ (t + 1)^(−3/2) = ζ(3/2) = 2.6123753; the tail beyond 1000 terms as an integral from 1000: 1.6e-5 too much.
+    left, right = forever["40√r‖M‖³ Σ η_t² ≤ ε/2"]
+    assert 0 <= left / (40 * root * 8 * 1e-8 * 2.6123753486) - 1 < 2e-5
+    assert right == 0.25
+    assert forever["η₀ < 1/β"] == pytest.approx((1e-4, 1 / ((66 * root + 2) * 2)))
+    assert forever["p ≤ 1"] == (0.75, 1.0)
+    printed = {h.name: (h.lhs, h.rhs) for h in GlobalLimitPrinted(start_of(**usual)).hypotheses()}
+    assert printed["η₀ ≤ √(ε/r)/(100‖M‖^(3/2))"] == pytest.approx((1e-4, math.sqrt(0.5 / 3) / (100 * 2**1.5)))
+    assert printed["p = 1"] == (0.0, 1.0)
+
+
+def test_where_each_condition_of_rank_one_turns_and_what_is_promised():
+    """c_init = 0.01, c_step = 0.1, σ₁ = 1, d = 100: a unit of 1e-3."""
+    s = rank_one_start(beta=2e-3)
+    rows = {h.name: (h.lhs, h.rhs) for h in StageOne(s).hypotheses()}
+    assert rows["|α₀|, |β₀| ≥ 0.1 c_init√(σ₁/d)"] == pytest.approx((1e-3, 1e-4))
+    assert rows["|α₀|, |β₀| ≤ 10 c_init√(σ₁/d)"] == pytest.approx((2e-3, 1e-2))
+    assert rows["ξ₀ ≤ 200 c_init² σ₁"] == pytest.approx((2e-4, 0.02))
+    assert rows["200 c_init² ≤ 1/6"] == pytest.approx((0.02, 1 / 6))
+    assert rows["c_step = ησ₁ ≤ 1"] == (0.1, 1.0)
+    assert rank_one_start(sigma=4.0, dimension=25).unit == pytest.approx(0.01 * 2 / 5)
+    over = 1 + math.log(10 / 0.002) / math.log(1 + 0.1 / 3)
+    limits = {(p.quantity, p.relation): (p.limit, p.start) for p in StageOne(s).promises()}
+    assert limits == {
+        ("growth", ">="): (pytest.approx(1 + 0.1 / 3), 0), ("growth", "<="): (pytest.approx(1.1), 0),
+        ("xi_one", "<="): (1.0, 0), ("ratio_one", "<="): (100.0, 0), ("size_one", "<="): (1.0, 0),
+        ("stage_one", "<="): (0.0, math.ceil(over)),
+    }  # fmt: skip
+    c_1 = 1.24988e-5
+    rows = {h.name: (h.lhs, h.rhs) for h in RankOne(s).hypotheses()}
+    assert rows["c_init² ≤ c₁ ln 2/400"] == pytest.approx((1e-4, c_1 * math.log(2) / 400), rel=1e-5)
+    assert math.sqrt(rows["c_init² ≤ c₁ ln 2/400"][1]) == pytest.approx(1.47e-4, rel=2e-3)
+    assert rows["c_step ≤ c₁"] == pytest.approx((0.1, c_1), rel=1e-5)
+    limits = {(p.quantity, p.relation): p.limit for p in RankOne(s).promises()}
+    assert limits == {
+        ("ratio", ">="): pytest.approx(c_1, rel=1e-5), ("ratio", "<="): pytest.approx(1 / c_1, rel=1e-5), ("h_two", "<="): 0.0,
+    }  # fmt: skip
+    rows = {h.name: (h.lhs, h.rhs) for h in RankOnePrinted(s, 1e-3).hypotheses()}
+    assert rows["variance ≥ δ = c_init√(σ₁/d)"] == pytest.approx((1e-3, 1e-3))
+    assert rows["ξ₀ ≤ 100 c_init² σ₁"] == pytest.approx((2e-4, 0.01))

@@ -213,3 +213,64 @@ def test_bad_numbers_are_refused():
     for change in ({"patches": 0}, {"dimension": 0}, {"distance": -0.1}, {"distance": math.nan}):
         with pytest.raises(ValueError, match="expected"):
             dataclasses.replace(neuron(0.5, 0.1), **change)
+
+
+def turns_at(make, limit):
+    """HOLDS just below the limit of the step size and FAILS just above."""
+    assert make(limit * (1 - 1e-9)).verdict is Verdict.HOLDS
+    assert make(limit * (1 + 1e-9)).verdict is Verdict.FAILS
+
+
+def test_where_each_step_size_turns_and_what_is_promised():
+    """γ = 0.4, L = 0.5, β = 0.3, L_cross = 0.02: margin 0.28, slope 1.9; for one neuron 0.4/(0.5 + 1.2)²."""
+    base = du2018_filter.Start(3, 4, 0.5, Estimate(0.4), Estimate(0.5), Estimate(0.3), Estimate(0.02), 0.01)
+    assert base.margin == pytest.approx(0.28)
+    assert base.slope == pytest.approx(1.9)
+
+    def at(kind, eta, *more, **change):
+        return kind(dataclasses.replace(base, step_size=eta, **change), *more)
+
+    single = {"patches": 1, "cross": Estimate(0.0)}
+    turns_at(lambda eta: at(du2018_filter.OneNeuron, eta, **single), 0.4 / 1.7**2)
+    turns_at(lambda eta: at(du2018_filter.OneNeuronPrinted, eta, **single), 0.4 / 1.7**2 / 2)
+    turns_at(lambda eta: at(du2018_filter.ManyPatches, eta), 0.28 / 1.9**2 / 2)
+    turns_at(lambda eta: at(du2018_filter.ManyPatchesPrinted, eta, Estimate(0.3)), 0.18 / 1.9**2 / 2)
+    for cross, verdict in ((0.4 / 6 * (1 - 1e-9), "HOLDS"), (0.4 / 6 * (1 + 1e-9), "FAILS")):
+        for kind in (du2018_filter.ManyPatches, du2018_filter.AdaptiveDescent):
+            more = (1.0,) if kind is du2018_filter.AdaptiveDescent else ()
+            rows = {h.name: h.verdict for h in at(kind, 1e-12, *more, cross=Estimate(cross)).hypotheses()}
+            assert rows["γ > 6 L_cross"] == verdict
+    promised = {p.quantity: p for p in at(du2018_filter.ManyPatches, 0.03).promises()}
+    assert promised["inner_ratio"].limit == pytest.approx(0.28)
+    assert promised["gradient_ratio"].limit == pytest.approx(1.9)
+    assert promised["angle_within"].limit == 1
+    factor = 1 - 1.5 * 0.03 * 0.28
+    assert at(du2018_filter.ManyPatches, 0.03).factor == pytest.approx(factor)
+    assert promised["squared_ratio"].limit == pytest.approx(factor)
+    assert promised["distance_ratio"].factor == pytest.approx(math.sqrt(factor))
+    assert promised["distance_ratio"].limit == pytest.approx(0.5)
+    printed = {p.quantity: p for p in at(du2018_filter.OneNeuronPrinted, 0.03, **single).promises()}
+    assert printed["squared_ratio"].limit == pytest.approx(1 - 0.03 * 0.4 / 2)
+
+
+def test_where_each_condition_of_stochastic_descent_turns():
+    """B = 0.2, ε = 0.3, δ = 0.1, ‖w*‖ = 2, φ₁ = 0.9: every inequality by its formula, written anew."""
+    start = du2018_filter.Start(
+        2, 3, 0.4, Estimate(0.3), Estimate(0.5), Estimate(0.2), Estimate(0.01), 1e-3, sampled=True
+    )
+    theorem = du2018_filter.StochasticDescent(start, 0.9, 2.0, 0.2, 0.3, 0.1, 5000)
+    gamma, r_0, r_1, eta = 0.24, 0.8, 2 * math.sin(0.9), 1e-3
+    room, step = r_1**2 - r_0**2, 4 * eta * 0.2 * r_1 + eta**2 * 0.04
+    rows = [(h.lhs, h.rhs) for h in theorem.hypotheses()]
+    want = [
+        (0.9, math.pi / 2), (gamma, 0.0), (r_0, r_1), (eta, 0.0), (2 * eta * gamma, 1.0),
+        (eta, 0.1 * 0.09 * gamma * 4 / 0.04), (eta * gamma * room**2 / step**2, math.log(5000 / 0.1)),
+        (5000, math.log(2 * r_0**2 / (0.1 * 0.09 * 4)) / (2 * eta * gamma)),
+    ]  # fmt: skip
+    np.testing.assert_allclose(np.array(rows, float), want, rtol=1e-12)
+    assert theorem.largest_step == pytest.approx(want[5][1])
+    # With a start nearer than the noise's floor ηB²/2γ₁ that floor is what the ball's radius exceeds.
+    near = dataclasses.replace(theorem, start=dataclasses.replace(start, distance=1e-3, step_size=0.5))
+    floor = 0.5 * 0.04 / (2 * gamma)
+    exit_margin = 0.5 * gamma * (r_1**2 - floor) ** 2 / (4 * 0.5 * 0.2 * r_1 + 0.25 * 0.04) ** 2
+    assert near.hypotheses()[6].lhs == pytest.approx(exit_margin)

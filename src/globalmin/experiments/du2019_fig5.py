@@ -80,7 +80,7 @@ class Figure1:
             Claim("every promise of Theorem 5.3 is kept", kept, "held throughout", kept == "held throughout"),
         ]  # fmt: skip
         lines = [Line("success", at, loss["good"]), Line("failure", at, loss["bad"])]
-        panels = [Panel("(b) prediction error of two starts", "½E(f − y)²", lines, True)]
+        panels = [Panel("(b) prediction error of two starts", "½E(f − y)²", lines, True, kinds=True)]
         return {"claims": claims, "settings": _settings(), "panels": panels, "runs": list(runs.values())}
 
 
@@ -130,5 +130,5 @@ class Figure2:
             "angle": "φ", "output_gap": "‖a − a*‖", "total_gap": "|1ᵀ(a − a*)|", "loss_every_epoch": "prediction error",
         }  # fmt: skip
         lines = [Line(label, at, np.where(curves[name] > 1e-16, curves[name], np.nan)) for name, label in names.items()]
-        panels = [Panel("four quantities along a run", "value", lines, True)]
+        panels = [Panel("four quantities along a run", "value", lines, True, kinds=True)]
         return {"claims": claims, "settings": _settings(), "panels": panels, "runs": [found]}

@@ -59,7 +59,9 @@ def draw_panels(panels: Sequence[Panel | Picture], columns: int = 3) -> "Figure"
     columns = 2 if len(panels) == 4 else min(columns, len(panels))  # four make a square, and pairs stand side by side
     rows = -(-len(panels) // columns)
     with figures.style():
-        figure = Figure(figsize=(3.1 * columns, 2.5 * rows), layout="constrained")
+        # One panel as wide as two: pages show figures at one width, and its text would be twice as large.
+        size = figures.WIDE if len(panels) == 1 else (3.1 * columns, 2.5 * rows)
+        figure = Figure(figsize=size, layout="constrained")
         figure.get_layout_engine().set(h_pad=0.09)  # room between an axis' label and the title below it
         axes = np.atleast_1d(np.asarray(figure.subplots(rows, columns))).ravel()
         first = next((panel for panel in panels if isinstance(panel, Panel)), None)
