@@ -95,13 +95,13 @@ class AbstractImageLayout(AbstractLayout):
         """The pairs, and 0 where either pixel is one where the mask is 0."""
 
     def once(self, rows: Array, compute: Callable[[], Array]) -> Array:
-        """Behind a condition that always holds.
+        """Behind a condition that holds for every number, infinite ones and NaN included.
 
         XLA evaluates a producer anew in every consumer, here whole layers in each of nine windows and then the windows in
-        three fusions. It looks into no condition, and cannot know that this one is true.
+        three fusions. It looks into no condition, and does not know that this one is true.
         """
         shape = jax.eval_shape(compute)
-        return jax.lax.cond(rows.ravel()[0] < math.inf, compute, lambda: jnp.zeros(shape.shape, shape.dtype))
+        return jax.lax.cond(0 * rows.ravel()[0] != 1, compute, lambda: jnp.zeros(shape.shape, shape.dtype))
 
 
 class EqualPixels(AbstractImageLayout):

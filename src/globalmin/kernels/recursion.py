@@ -50,7 +50,7 @@ class AbstractLayout(eqx.Module):
 
     @abstractmethod
     def once(self, rows: Array, compute: Callable[[], Array]) -> Array:
-        """`compute()`, evaluated once and not again in every use of it; `rows` are any variances."""
+        """`compute()`, evaluated once and not again in every use of it; `rows` is any array of numbers not known yet."""
 
     @abstractmethod
     def total(self, pairs: Array) -> Float[Array, "t u"]:
