@@ -83,7 +83,7 @@ def test_dense_share_of_the_gemm_rate(benchmark, name):
     flops = 2 * 2 * n * m * m + 2 * n * D * m + 2 * n * n * (4 * m + D)
     benchmark.extra_info |= {"gemm_share": flops / (fast * share)}
     benchmark.pedantic(lambda: jax.block_until_ready(structured(model, x)), rounds=5, warmup_rounds=1)
-    assert flops / (fast * share) >= 0.6
+    assert flops / (fast * share) >= 0.6  # 0.7 of 0.85
 
 
 def test_convolutional_over_contraction(benchmark):
