@@ -272,6 +272,22 @@ def test_only_the_product_of_sigma_w_and_the_horizon_matters():
         np.testing.assert_allclose(gram, other[name], rtol=0, atol=1e-14)
 
 
+def test_scales_of_inputs_readout_and_time():
+    """σ_v² multiplies every share but Σ*, σ_u/√d the inputs; without ties only σ_w²T matters."""
+    x, few = jnp.asarray(X4[:2]), {"time_steps": 2}
+    plain, scaled = kernel("erf", **few)(x), kernel("erf", sigma_v=1.5, **few)(x)
+    for name, gram in plain.items():
+        np.testing.assert_allclose(scaled[name], gram * (1 if name == "sigma_star" else 2.25), rtol=1e-14, atol=1e-15)
+    shrunk = kernel("erf", sigma_u=0.5, **few)(x)
+    for name, gram in kernel("erf", **few)(0.5 / math.sqrt(3) * x).items():
+        np.testing.assert_allclose(shrunk[name], gram, rtol=1e-13)
+    one, other = (
+        UntiedODEKernel(activations.get("erf"), sigma_w=w, horizon=t, **few)(x) for w, t in ((1.0, 1.0), (0.5, 4.0))
+    )
+    for name, gram in one.items():
+        np.testing.assert_allclose(other[name], gram, rtol=1e-13)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
