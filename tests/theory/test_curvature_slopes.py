@@ -148,6 +148,15 @@ def test_one_open_neuron_attains_it(name):
     )  # the ascent's last steps turn d by 1e-2, which costs 1e-4 / 2
 
 
+def test_on_a_wide_ball_the_change_of_w_counts_twice():
+    """m = n = 1, slope 1, and states so large that all of d goes into W: (W + ΔW)(φ + δφ) has a term ΔW δφ."""
+    x, parts, radius = jnp.ones((1, 1)), [jnp.full((1, 1), 0.5), jnp.full((1, 1), 50.0)], 0.5
+    allowed = lipschitz("ode", jax.nn.relu, x, parts)(radius) * radius
+    h = 50 * (1 + STEP * 0.5) ** LAYERS
+    moved = 50 * (1 + STEP * (0.5 + radius)) ** LAYERS - h
+    assert moved <= allowed <= 1.001 * moved  # dU adds (1/50)²/2, and more where it grows
+
+
 def test_the_sector_lemma():
     """z = D(Wz + s), 0 ≤ D ≤ I: ‖B^{1/2}z − ½B^{-1/2}s‖ ≤ ½‖B^{-1/2}s‖ with B = I − (W + Wᵀ)/2, at corners D too."""
     g, nearest = np.random.default_rng(0), 0.0
