@@ -224,8 +224,8 @@ def _table(cases: list[Case], size: dict[str, Any]) -> dict[str, Any]:
     few = size["certified"]
     return {
         "columns": [
-            "φ", "sup|φ′|, |φ″|, |φ‴|", "λ_min(K^∞)", "adjoint error", "adjoint needs", "DTO error",
-            "training loss", "test loss", "certified",
+            "φ", "φ′, φ″, φ‴ ≤", "λ_min(K^∞)", "adjoint error", "adjoint needs", "DTO error",
+            "loss", "test", "certified",
         ],
         "rows": rows,
         "notes": f"Width {size['width']}, {2 * size['per_class']} digits 0 and 1, {size['epochs']} epochs at η = 1/λ_max; "
@@ -287,7 +287,7 @@ def _advice(cases: list[Case], horizons: dict[str, Any], size: dict[str, Any]) -
     at = float(errors[1][np.argmin(np.abs(np.log(errors[0] / USUAL)))])
     return [
         *found,
-        f"{text}, where the adjoint equation is {number(100 * at, 2)}% off at tolerance {USUAL:g} (softplus).",
+        f"{text}, where the adjoint equation is {number(100 * at, 2)}% off at tolerance {USUAL:g} ({size['activations'][0]}).",
     ]
 
 
