@@ -194,6 +194,7 @@ def test_converges_closeness_and_random_starts():
     assert make(1, Estimate(0.1), 1.5, Estimate(0.3), Estimate(0.25)).verdict is Verdict.FAILS
     close = du2018_filter.Closeness
     assert close(Estimate(0.3), Estimate(0.1), Estimate(0.03)).verdict is Verdict.HOLDS
+    assert close(Estimate(0.3), Estimate(0.1), Estimate(0.034)).verdict is Verdict.FAILS  # 6 L_cross = 0.204
     # The counterexample to Theorem 6.5: γ_avg ≈ ½, but half of the inputs disagree.
     assert close(Estimate(0.5), Estimate(0.5), Estimate(0.0)).verdict is Verdict.FAILS
     assert close(Estimate(0.3), Estimate(0.1), Estimate(0.03), False).verdict is Verdict.UNDECIDED
