@@ -33,7 +33,15 @@ def trusted(backsolve, discretised=1e-4):
     return train.Trust(rows, (), 1e-2, ("discretised", "backsolve"))
 
 
-def case(name, last, lambda_min=0.01, backsolve=4e-4, flow=40, descent=90, kept=True):
+def case(
+    name: str,
+    last: float,
+    lambda_min: float | None = 0.01,
+    backsolve: float = 4e-4,
+    flow: int | None = 40,
+    descent: int | None = 90,
+    kept: bool | None = True,
+) -> Case:
     promises = [] if kept is None else [{"name": PROMISE, "kept": kept}]
     run = SimpleNamespace(
         trajectory={

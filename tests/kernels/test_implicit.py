@@ -12,8 +12,9 @@ from scipy.special import ndtr, owens_t
 
 from globalmin import activations
 from globalmin._core import linalg
+from globalmin._core.geometric import _even_squares
 from globalmin.kernels import ImplicitKernel, TwoLayerKernel, geometric_lower_bound
-from globalmin.kernels.implicit import _clenshaw, _even_squares, _solve
+from globalmin.kernels.implicit import _clenshaw, _solve
 
 X4 = np.array([[1.0, 0.0, 0.0], [0.6, 0.8, 0.0], [0.0, 0.6, 0.8], [-0.5, 0.5, np.sqrt(0.5)]])
 UPPER = np.triu_indices(4, 1)

@@ -171,6 +171,7 @@ def test_no_direction_changes_the_convolutional_blocks_more_than_psi(getkey):
     x, y = problem(getkey, n=3)
     system = built("conv-resnet", activation="softplus")
     model = system.init(9, 4, key=getkey())
+    assert isinstance(model, AbstractDeep)
     blocks, _, _ = system.curvature(system.iterate(model, x, y))
     moved_part, fixed = eqx.partition(model, model.trainable())
     theta, unravel = jax.flatten_util.ravel_pytree(moved_part)

@@ -55,14 +55,15 @@ class Picture:
 def draw_panels(panels: Sequence[Panel | Picture], columns: int = 3) -> "Figure":
     """All panels in one figure, `columns` in a row; a legend in the first, and in those whose lines are others."""
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     columns = 2 if len(panels) == 4 else min(columns, len(panels))  # four make a square, and pairs stand side by side
     rows = -(-len(panels) // columns)
     with figures.style():
         # One panel as wide as two: pages show figures at one width, and its text would be twice as large.
         size = figures.WIDE if len(panels) == 1 else (3.1 * columns, 2.5 * rows)
-        figure = Figure(figsize=size, layout="constrained")
-        figure.get_layout_engine().set(h_pad=0.09)  # room between an axis' label and the title below it
+        # Room between an axis' label and the title below it.
+        figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(h_pad=0.09))
         axes = np.atleast_1d(np.asarray(figure.subplots(rows, columns))).ravel()
         first = next((panel for panel in panels if isinstance(panel, Panel)), None)
         for ax, panel in zip(axes, panels, strict=False):
