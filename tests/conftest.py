@@ -3,13 +3,16 @@
 import gc
 from pathlib import Path
 
-from jaxtyping import install_import_hook
-
-with install_import_hook("globalmin", "beartype.beartype"):
-    import globalmin  # noqa: F401
-
 import jax
 import pytest
+from jaxtyping import install_import_hook
+
+from . import shapes  # noqa: F401  (the hook takes it by its path)
+
+# For good, not as a context: the package imports its rooms when they are first used.
+install_import_hook(
+    [f"globalmin.{room}" for room in ("activations", "gram", "kernels", "models", "solvers")], "tests.shapes.check"
+)
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")

@@ -43,8 +43,8 @@ ADJOINTS: tuple[Adjoint, ...] = ("explicit", "checkpoint", "direct", "backsolve"
 class Trajectory(eqx.Module):
     """States of a batch along the steps: what certificates and monitors read."""
 
-    states: Float[Array, "layers+1 n m"]  # h_0, ..., h_T at the ends of the steps
-    adjoints: Float[Array, "layers+1 n m"]  # λ = ∂f/∂h there
+    states: Float[Array, "points n m"]  # h_0, ..., h_T at the ends of the steps
+    adjoints: Float[Array, "points n m"]  # λ = ∂f/∂h there
 
 
 class NeuralODE(AbstractModel):
