@@ -73,6 +73,9 @@ CASES = {
     ),
     "neural-ode": Case("neural-ode", {"activation": "tanh"}, 1000, _sphere(50, 50), 400),
     "neural-ode-half": Case("neural-ode", {"activation": "tanh", "sigma_w": 0.5}, 1000, _sphere(50, 50), 400),
+    "neural-ode-half-centred": Case(
+        "neural-ode", {"activation": "tanh", "sigma_w": 0.5}, 1000, _sphere(50, 50), 400, centre=True, most=1e5
+    ),
     "gated": Case("gated", {"depth": 2}, 1000, _sphere(100, 100), 400),
 }
 

@@ -86,11 +86,12 @@ def test_certificate_of_the_check_values():
     assert found.rho_0 == pytest.approx(20.8683807993, rel=1e-11)
     assert iterate.curvature.m2 == pytest.approx(233.279316973, rel=1e-8)
     assert 0.5 / given(flow.h) == pytest.approx(1.48352696067, rel=1e-7)
-    # κ = 0.9 at that step size, and R_*, σ_* and the rate to the margin of 1.001 of the ball.
-    assert given(found.c) == pytest.approx(0.9, abs=1e-5)
-    assert given(found.radius) == pytest.approx(0.25706371355, rel=1e-5)
-    assert given(found.sigma_star) == pytest.approx(60.2159537867, rel=1e-5)
-    assert 1 - given(found.rate) ** 2 == pytest.approx(0.0109986856634, rel=1e-2)
+    # With one κ = 0.9 for the whole path: R_* = 0.25706371355, σ_* = 60.2159537867 and the rate 0.0109986856634. Charged where
+    # the path is, κ is larger on the way: nothing is worse, and nothing better than with κ = 1.
+    assert 0.9 <= given(found.c) < 1
+    assert given(flow.radius) <= given(found.radius) <= 0.25706371355 * (1 + 1e-9)
+    assert 60.2159537867 * (1 - 1e-9) <= given(found.sigma_star) <= given(flow.sigma_star)
+    assert 1 - given(found.rate) ** 2 >= 0.0109986856634 * (1 - 1e-9)
     # Printed theorems are silent here, and what replaces Theorem 3 is not.
     numbers = system.start(iterate)
     assert noy2021.Descent(numbers).verdict is Verdict.FAILS

@@ -521,7 +521,8 @@ def _descent(task: _Task, block: Block, given: _Given, eta: float) -> _Attempt:
     path = p
     if given.far > 0:
         path += (given.rho - target) / (early * float(table.sigma[0]))
-    return found(k, h, radius=min(path, 2 * given.far + p), sigma_star=float(table.sigma[k]), path=path)
+    sigma_star = given.sigma - block.psi(given.far + p, given.far + p)
+    return found(k, h, radius=min(path, 2 * given.far + p), sigma_star=sigma_star, path=path)
 
 
 def _largest_step(task: _Task) -> float | None:
