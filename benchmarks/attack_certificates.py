@@ -17,6 +17,7 @@ from typing import Any
 
 import flint
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flint import arb, arb_mat
 
@@ -263,7 +264,7 @@ def attack(p: Problem, folder: Path | None = None) -> tuple[str, str]:
     from globalmin.models import TwoLayer
 
     system = systems.build("two-layer", activation=p.name)
-    model = TwoLayer(np.asarray(p.w), np.asarray(p.a), system.activation)  # pyright: ignore[reportArgumentType]
+    model = TwoLayer(jnp.asarray(p.w), jnp.asarray(p.a), system.activation)
     found = rigorous.certify(system, system.iterate(model, p.x, p.y), p.eta, compare=False)
     rho = p.truth.rho(p.y)
     for name, ball in {**p.truth.quantities, "rho_0": rho}.items():

@@ -77,7 +77,7 @@ def test_gates_of_the_input_and_norms(getkey):
 @pytest.mark.parametrize("gates", ["chain", "inputs"])
 def test_entry_bounds_cover_a_perturbed_angle(gates):
     kernel = GatedKernel(5, gates)
-    angle = jnp.linspace(0.0, math.pi - 1e-6, 200)
+    angle = jnp.linspace(0.0, math.pi - 1e-6, 200).reshape(1, -1)
     variances, moved = jnp.asarray([2.0]), 1e-7
 
     def entries(angle, variance):

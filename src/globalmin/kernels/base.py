@@ -38,7 +38,7 @@ class AbstractKernel(eqx.Module):
     single: ClassVar[bool] = False  # whether `entries` also works in float32
 
     @abc.abstractmethod
-    def entries(self, cov: Covariance) -> dict[str, Float[Array, "t u"]]:
+    def entries(self, cov: Covariance) -> dict[str, Float[Array, "*pairs"]]:
         """The named entries of a tile of pairs: `cov.p` is (t, 1), `cov.q` is (1, u), `cov.angle` is (t, u).
 
         With pixels, arranged as the kernel's own `pairs` does it.

@@ -330,7 +330,7 @@ class ConvResNetKernel(AbstractConvKernel):
             readout=self.readout,
         )
 
-    def entries(self, cov: Covariance) -> dict[str, Float[Array, "t u"]]:
+    def entries(self, cov: Covariance) -> dict[str, Float[Array, "*pairs"]]:
         """`nngp`, `k_h` and `ntk` of a tile, from pairs of pixels as the layout arranges them."""
         readout = 1.0 if self.readout == "flatten" else self.pixels**-2
         c_sigma = self.activation.c_sigma
@@ -419,7 +419,7 @@ class ConvKernel(AbstractConvKernel):
             bias_std=self.bias_std,
         )
 
-    def entries(self, cov: Covariance) -> dict[str, Float[Array, "t u"]]:
+    def entries(self, cov: Covariance) -> dict[str, Float[Array, "*pairs"]]:
         """`nngp`, `k_h` and `ntk` of a tile, from pairs of pixels as the layout arranges them."""
         s2, count = self.weight_std**2, self.pixels if self.readout == "flatten" else self.pixels**2
         weight, bias = s2 / self.filter_pixels, self.bias_std**2

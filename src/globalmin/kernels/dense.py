@@ -94,7 +94,7 @@ class DenseKernel(AbstractKernel):
             bias_std=self.bias_std,
         )
 
-    def entries(self, cov: Covariance) -> dict[str, Float[Array, "t u"]]:
+    def entries(self, cov: Covariance) -> dict[str, Float[Array, "*pairs"]]:
         """`nngp`, `k_h` and `ntk` of a tile of pairs."""
         first = Pairs(cov.p[:, 0], cov.q[0, :], signed(cov), VectorLayout())
         return plain(self.activation, self.slopes, first, self.layers, self.weight_std**2, self.bias_std**2)

@@ -102,7 +102,7 @@ class EquilibriumKernel(AbstractKernel):
             return self
         return EquilibriumKernel(self.sigma_w2, self.activation.refined(self._variances(variance)))
 
-    def entries(self, cov: Covariance) -> dict[str, Float[Array, "t u"]]:
+    def entries(self, cov: Covariance) -> dict[str, Float[Array, "*pairs"]]:
         """`k`, `nngp`, `gamma` and `ntk` of a tile of pairs."""
         k, gamma = self._iterated(cov) if self.slopes is None else self._homogeneous(cov)
         return {"k": k, "nngp": k, "gamma": gamma, "ntk": k * (1 + gamma)}
@@ -228,7 +228,7 @@ class UnrolledEquilibriumKernel(AbstractKernel):
         """As in the limit, whose variances no pass exceeds."""
         return UnrolledEquilibriumKernel(self.limit.refined(variance), self.depth)
 
-    def entries(self, cov: Covariance) -> dict[str, Float[Array, "t u"]]:
+    def entries(self, cov: Covariance) -> dict[str, Float[Array, "*pairs"]]:
         """`k` and `nngp` of a tile of pairs."""
         k = self._iterated(cov) if self.limit.slopes is None else self._homogeneous(cov)
         return {"k": k, "nngp": k}

@@ -59,7 +59,7 @@ class GatedKernel(AbstractKernel):
 
         return jax.lax.fori_loop(0, self.depth, layer, (angle, jnp.ones_like(angle)))[1]
 
-    def entries(self, cov: Covariance) -> dict[str, Float[Array, "t u"]]:
+    def entries(self, cov: Covariance) -> dict[str, Float[Array, "*pairs"]]:
         """`features`, `nngp` and `ntk` of a tile of pairs."""
         features = get("relu").dual(cov)  # E φ(u)φ(v) with variances 2|x|²/d
         whole = features * self.overlap(cov.angle)

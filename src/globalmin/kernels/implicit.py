@@ -77,7 +77,7 @@ class ImplicitKernel(AbstractKernel):
         series = _clenshaw(_table(self.gamma).coefficients, 2 / math.pi * angle - 1)
         return {"s": series[0], "m": series[1], "q": series[2] + (math.pi - angle) / (2 * math.pi)}
 
-    def entries(self, cov: Covariance) -> dict[str, Float[Array, "t u"]]:
+    def entries(self, cov: Covariance) -> dict[str, Float[Array, "*pairs"]]:
         """`g_infinity`, `nngp` and `ntk` of a tile of pairs."""
         g_infinity, limit = get("relu").dual(cov), self.limits(cov.angle)
         s = cov.scale * limit["s"]

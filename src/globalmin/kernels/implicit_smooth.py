@@ -58,7 +58,7 @@ class SmoothImplicitKernel(AbstractKernel):
         """With dual maps that are accurate up to this variance."""
         return SmoothImplicitKernel(self.gamma, self.activation.refined(variance))
 
-    def entries(self, cov: Covariance) -> dict[str, Float[Array, "t u"]]:
+    def entries(self, cov: Covariance) -> dict[str, Float[Array, "*pairs"]]:
         """`g_infinity`, `nngp` and `ntk` of a tile of pairs."""
         g, square = self.activation.dual(cov), self.slope**2
         s = square * self.gain * g

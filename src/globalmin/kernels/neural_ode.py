@@ -225,7 +225,7 @@ class NeuralODEKernel(AbstractODEKernel):
             return (self.layers,)
         return (self.time_steps, 2 * self.time_steps) if self.richardson else (self.time_steps,)
 
-    def entries(self, cov: Covariance) -> dict[str, Float[Array, "t u"]]:
+    def entries(self, cov: Covariance) -> dict[str, Float[Array, "*pairs"]]:
         """All five matrices of a tile of pairs."""
         levels = jax.lax.map(lambda steps: self.march(cov, steps, self.counts[-1]), jnp.asarray(self.counts))
         return {name: _extrapolated(*value) for name, value in levels.items()}
@@ -338,7 +338,7 @@ class UntiedODEKernel(AbstractODEKernel):
     horizon: float = eqx.field(static=True, default=1.0)
     time_steps: int = eqx.field(static=True, default=32)
 
-    def entries(self, cov: Covariance) -> dict[str, Float[Array, "t u"]]:
+    def entries(self, cov: Covariance) -> dict[str, Float[Array, "*pairs"]]:
         """All five matrices of a tile of pairs."""
         dual, rate = _Dual(self.activation), self.sigma_w**2
 
@@ -396,7 +396,7 @@ class TabulatedKernel(AbstractKernel):
         """As the kernel."""
         return self.kernel.embed(x)
 
-    def entries(self, cov: Covariance) -> dict[str, Float[Array, "t u"]]:
+    def entries(self, cov: Covariance) -> dict[str, Float[Array, "*pairs"]]:
         """The series at the angles of a tile."""
         return {name: _clenshaw(a, 2 / math.pi * cov.angle - 1) for name, a in self.coefficients.items()}
 

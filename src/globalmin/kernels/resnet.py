@@ -60,7 +60,7 @@ class ResNetKernel(AbstractKernel):
             return self
         return ResNetKernel(refined_for(self.activation, float(variance), self.c_res), self.depth, self.c_res)
 
-    def entries(self, cov: Covariance) -> dict[str, Float[Array, "t u"]]:
+    def entries(self, cov: Covariance) -> dict[str, Float[Array, "*pairs"]]:
         """`nngp`, `k_h` and `ntk` of a tile of pairs."""
         first = Pairs(cov.p[:, 0], cov.q[0, :], signed(cov), VectorLayout())
         return residual(self.activation, self.slopes, first, self.layers, self.activation.c_sigma, self.c_res)

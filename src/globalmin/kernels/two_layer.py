@@ -48,7 +48,7 @@ class TwoLayerKernel(AbstractKernel):
         """With an activation that is accurate at this variance."""
         return TwoLayerKernel(self.activation.refined(variance), self.weight_std, self.bias_std)
 
-    def entries(self, cov: Covariance) -> dict[str, Float[Array, "t u"]]:
+    def entries(self, cov: Covariance) -> dict[str, Float[Array, "*pairs"]]:
         """`nngp`, `h_infinity` and `ntk` of a tile of pairs."""
         nngp = self.activation.dual(cov)
         h_infinity = cov.c * self.activation.dual_derivative(cov)
