@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from measure import contraction, cpu_seconds, gemm_rate
 
 from globalmin import activations, gram
 from globalmin.models import ConvResNet, Dense, ResNet
@@ -20,43 +21,9 @@ from globalmin.models import ConvResNet, Dense, ResNet
 D = 64
 
 
-@pytest.fixture(autouse=True)
-def _float64():
-    with jax.enable_x64(True):
-        yield
-
-
-def cpu_seconds(work, repeats: int) -> float:
-    jax.block_until_ready(work())
-    times = []
-    for _ in range(repeats):
-        start = time.process_time()
-        jax.block_until_ready(work())
-        times.append(time.process_time() - start)
-    return statistics.median(times)
-
-
 def inputs(n: int):
     x = jax.random.normal(jax.random.key(0), (n, D))
     return x / jnp.linalg.norm(x, axis=1, keepdims=True)
-
-
-def contraction(model, x):
-    """J Jᵀ from jax.jacrev of the whole batch."""
-    moved, fixed = eqx.partition(model, model.trainable())
-
-    @jax.jit
-    def run(moved, x):
-        tree = jax.jacrev(lambda m: eqx.combine(m, fixed).outputs(x))(moved)
-        return sum(r @ r.T for r in (leaf.reshape(len(x), -1) for leaf in jax.tree.leaves(tree)))
-
-    return lambda: run(moved, x)
-
-
-def gemm_rate(m: int) -> float:
-    a = jnp.asarray(np.random.default_rng(0).standard_normal((m, m)))
-    product = jax.jit(jnp.matmul)
-    return 2 * m**3 / cpu_seconds(lambda: product(a, a), 9)
 
 
 structured = eqx.filter_jit(lambda model, x: gram.gram(model, x))
