@@ -76,6 +76,12 @@ CASES = {
     "neural-ode-half-centred": Case(
         "neural-ode", {"activation": "tanh", "sigma_w": 0.5}, 1000, _sphere(50, 50), 400, centre=True, most=1e5
     ),
+    "neural-ode-quarter": Case(
+        "neural-ode", {"activation": "tanh", "sigma_w": 0.25}, 1000, _sphere(50, 50), 400, most=1e5
+    ),
+    "neural-ode-quarter-centred": Case(
+        "neural-ode", {"activation": "tanh", "sigma_w": 0.25}, 1000, _sphere(50, 50), 400, centre=True, most=1e5
+    ),
     "gated": Case("gated", {"depth": 2}, 1000, _sphere(100, 100), 400),
 }
 
