@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.integrate import quad
+from scipy.optimize import brentq
 
 from globalmin import systems, train
 from globalmin.models import Gated, Rectified
@@ -89,6 +91,18 @@ def test_certificate_of_the_check_values():
     # With one κ = 0.9 for the whole path: R_* = 0.25706371355, σ_* = 60.2159537867 and the rate 0.0109986856634. Charged where
     # the path is, κ is larger on the way: nothing is worse, and nothing better than with κ = 1.
     assert 0.9 <= given(found.c) < 1
+    # The same equation G(R_*) = ρ₀ by quadrature; the table has intervals of ρ₀/(32 σ₀), and is from above.
+    blocks, curvature, _ = system.curvature(iterate)
+    assert curvature is not None
+    sigma, rho, eta = given(flow.sigma_0), found.rho_0, given(found.step_size)
+
+    def missing(radius):
+        bend = eta * curvature.lipschitz(radius) * rho / 2
+        slope = lambda p: (1 - eta * curvature.beta(p) ** 2 / 2 - bend) * (sigma - blocks[0].psi(p, p))  # noqa: E731
+        return quad(slope, 0.0, radius)[0] - rho
+
+    exact = brentq(missing, 0.1, 0.3)
+    assert exact * (1 - 1e-9) <= given(found.radius) <= exact + rho / (32 * sigma)
     assert given(flow.radius) <= given(found.radius) <= 0.25706371355 * (1 + 1e-9)
     assert 60.2159537867 * (1 - 1e-9) <= given(found.sigma_star) <= given(flow.sigma_star)
     assert 1 - given(found.rate) ** 2 >= 0.0109986856634 * (1 - 1e-9)
