@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.integrate import quad
-from scipy.optimize import brentq
+from scipy.optimize import root_scalar
 
 from globalmin import systems, train
 from globalmin.models import Gated, Rectified
@@ -101,7 +101,7 @@ def test_certificate_of_the_check_values():
         slope = lambda p: (1 - eta * curvature.beta(p) ** 2 / 2 - bend) * (sigma - blocks[0].psi(p, p))  # noqa: E731
         return quad(slope, 0.0, radius)[0] - rho
 
-    exact = brentq(missing, 0.1, 0.3)
+    exact = root_scalar(missing, bracket=(0.1, 0.3)).root
     assert exact * (1 - 1e-9) <= given(found.radius) <= exact + rho / (32 * sigma)
     assert given(flow.radius) <= given(found.radius) <= 0.25706371355 * (1 + 1e-9)
     assert 60.2159537867 * (1 - 1e-9) <= given(found.sigma_star) <= given(flow.sigma_star)
