@@ -30,7 +30,7 @@ from .._core import numerics
 from .._core.numerics import EPS
 from ..activations import AbstractActivation, Covariance, quadrature
 from ..activations.numerical import AbstractNumerical
-from .base import AbstractKernel
+from .base import TILE, AbstractKernel
 
 NAMES = ("sigma_star", "nngp", "k_w", "k_u", "ntk")
 """The matrices of the kernels in this file."""
@@ -40,6 +40,9 @@ NODES = 64
 
 TABLE_TOLERANCE = 1e-10
 """A table is used if its last coefficients are below this share of the largest entry."""
+
+IN_CACHE = 2**18
+"""Numbers of a tile that the march goes through again for every time step: 2 MB, a second-level cache."""
 
 
 class AbstractODEKernel(AbstractKernel):
@@ -224,6 +227,12 @@ class NeuralODEKernel(AbstractODEKernel):
         if self.layers is not None:
             return (self.layers,)
         return (self.time_steps, 2 * self.time_steps) if self.richardson else (self.time_steps,)
+
+    @property
+    def tile(self) -> int:
+        """Rows and columns of a tile: a power of two for which the three rows of the march stay in the cache."""
+        most = IN_CACHE / (3 * (self.counts[-1] + 1))
+        return min(TILE, max(16, 2 ** int(math.log2(most) / 2)))
 
     def entries(self, cov: Covariance) -> dict[str, Float[Array, "*pairs"]]:
         """All five matrices of a tile of pairs."""
