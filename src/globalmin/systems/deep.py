@@ -234,7 +234,10 @@ class AbstractDeepSystem(AbstractSystem):
         """Blocks: all of J, and the read-out's features x^(H) alone."""
         bound = self.bound(iterate)
         features = Block(
-            "the read-out's features x^(H)", iterate.block_lambda_min("readout").sqrt(), bound.features_lipschitz
+            "the read-out's features x^(H)",
+            iterate.block_lambda_min("readout").sqrt(),
+            bound.features_lipschitz,
+            apart=True,
         )
         source = "Λ from the second derivative, layer by layer"
         return [full_block(iterate, bound.lipschitz), features], full_curvature(iterate, bound.lipschitz, source), ""

@@ -123,7 +123,7 @@ class EquilibriumSystem(AbstractSystem):
                 sigma=sigma.upper, relative=relative,
             )  # fmt: skip
 
-        readout = Block("the read-out's features Z", sigma, features_lipschitz)
+        readout = Block("the read-out's features Z", sigma, features_lipschitz, apart=True)
         if phi.curvature is None or phi.third is None:
             return [readout], None, (
                 f"{phi.name} has no finite sup|φ″|: gradient descent slides along its kinks and has no certificate of this "

@@ -133,7 +133,7 @@ class ImplicitSystem(AbstractSystem):
             one_sided = phi.slope01 and iterate.one_sided.upper + model.scale * radius < 1
             return constant if well_posed or one_sided else np.inf
 
-        features = Block("the features Φ", sigma, features_lipschitz)
+        features = Block("the features Φ", sigma, features_lipschitz, apart=True)
         if phi.curvature is None or phi.third is None:
             return [features], None, (
                 f"{phi.name} has no finite sup|φ″|: gradient descent slides along its kinks and has no certificate of this "

@@ -279,7 +279,8 @@ class NeuralODESystem(AbstractSystem):
             plain = bound.features_lipschitz(radius)
             return plain if half is None else min(plain, half.lipschitz(radius))
 
-        readout = Block("the read-out's features", iterate.block_lambda_min("readout").sqrt(), features_lipschitz)
+        sigma = iterate.block_lambda_min("readout").sqrt()
+        readout = Block("the read-out's features", sigma, features_lipschitz, apart=True)
         if phi.curvature is None or phi.third is None:
             return [readout], None, (
                 f"{phi.name} has no finite sup|φ″|: gradient descent has no certificate of this kind; gradient flow has one, "

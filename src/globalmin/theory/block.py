@@ -17,7 +17,8 @@ class Block:
     """A lower bound on σ_min(J) near θ₀: σ_min(J_*) ≥ sigma − ψ(p), with ψ(p) = lipschitz(R) · p on the ball of radius R.
 
     A richer ψ is given as `drift(p)` with its integral `drift_integral(p)`, ψ increasing. With `along_path` it bounds what a
-    path of descent or flow of length p from θ₀ can do, and not every point of the ball: no help about another point.
+    path of descent or flow of length p from θ₀ can do, and not every point of the ball: no help about another point. With
+    `apart` p need only be how far the parameters *outside* the block have moved, as for a read-out: its columns are features.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Block:
     drift: Callable[[float], float] | None = None
     drift_integral: Callable[[float], float] | None = None
     along_path: bool = False
+    apart: bool = False
 
     def psi(self, p: float, radius: float) -> float:
         """ψ(p) for p ≤ radius."""
@@ -106,6 +108,71 @@ def envelope(blocks: Sequence[Block], *, pessimistic: bool) -> list[Block]:
 
     order = [blocks[k].name for k in np.argsort([-end for end in ends])]
     return [Block("the best of " + ", ".join(order), Estimate(sigma), drift=drift, drift_integral=drift_integral)]
+
+
+def by_halves(blocks: Sequence[Block], best: Sequence[Block], far: float, *, pessimistic: bool) -> list[Block]:
+    """Blocks of which only half the path is charged, each from `far` on and from where it overtakes the best of all.
+
+    Of a path of length p, a block that is `apart` need not be charged more than ψ(p/2): while the parameters outside it move by
+    p/2, those inside move as much or the residual falls faster than the theorem asks. Where another block served up to a
+    length s, all of s may have been outside, and then it is ψ((p + s)/2).
+
+    **Arguments:** `best`, the envelope of the blocks, if it is not one of them; `far`, the distance from the centre.
+
+    **Source:** docs/theory/kantorovich.md, "Half the path".
+    """
+    found = []
+    for block in blocks:
+        end = block.sigma.lower if pessimistic else block.sigma.upper
+        if not block.apart or not block.psi(far, far) < end:
+            continue
+        found.append(_half(block, far))
+        for other in best or [one for one in blocks if one is not block]:
+            sigma = other.sigma.lower if pessimistic else other.sigma.upper
+            start = _overtaken(other, sigma, block, end, far)
+            if start is not None:
+                found.append(_half(block, start, other, sigma - end, sigma))
+    return found
+
+
+def _overtaken(other: Block, sigma: float, block: Block, end: float, far: float) -> float | None:
+    """Where twice the block's bound, its worth by half the path, exceeds the other's; `None` if at once or never."""
+
+    def ahead(p: float) -> bool:
+        return sigma - other.psi(p, p) > 2 * (end - block.psi(p, p))
+
+    last = turning_point(block, end, 0.0)
+    if not far < last < math.inf or not ahead(far):
+        return None
+    start = bisect(ahead, far, last, most=60)[1]
+    return start if start < last else None
+
+
+def _half(block: Block, start: float, before: Block | None = None, gap: float = 0.0, sigma: float = 0.0) -> Block:
+    """σ − ψ of `before` up to `start`, then the block's at (p + start)/2; `gap` is by how much the former's σ is larger."""
+    first = block if before is None else before
+    lost = first.psi_integral(start, start), block.psi_integral(start, start)
+
+    def drift(p: float) -> float:
+        if p <= start:
+            return first.psi(p, p)
+        half = (p + start) / 2
+        return gap + block.psi(half, half)
+
+    def drift_integral(p: float) -> float:
+        if p <= start:
+            return first.psi_integral(p, p)
+        half = (p + start) / 2
+        return lost[0] + gap * (p - start) + 2 * (block.psi_integral(half, half) - lost[1])
+
+    name = f"{block.name} by half the path" + ("" if before is None else f", after {first.name}")
+    return Block(
+        name,
+        block.sigma if before is None else Estimate(sigma),
+        drift=drift,
+        drift_integral=drift_integral,
+        along_path=True,
+    )
 
 
 def mean_slope(block: Block, radius: float) -> float:

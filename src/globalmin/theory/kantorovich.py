@@ -33,7 +33,7 @@ import numpy as np
 
 from .._core import Estimate
 from .block import Block as Block
-from .block import envelope, highest, mean_slope, smallest_radius, tabulated, turning_point
+from .block import by_halves, envelope, highest, mean_slope, smallest_radius, tabulated, turning_point
 from .certificate import AbstractCertificate, Hypothesis, Promise, Verdict
 
 COARSENESS = 1.01  # of the balls on which descent's Λ is taken
@@ -349,9 +349,12 @@ class _Task:
     kept: dict[Any, Any] = dataclasses.field(default_factory=dict)  # what serves every step size
 
     def all_blocks(self, pessimistic: bool) -> list[Block]:
-        """The blocks and their envelope at that end of the estimates."""
+        """The blocks, their envelope at that end of the estimates, and those that are charged half the path."""
         if pessimistic not in self.kept:
-            self.kept[pessimistic] = [*self.blocks, *envelope(self.blocks, pessimistic=pessimistic)]
+            far = 0.0 if self.comparison is None else self.comparison.distance.upper
+            best = envelope(self.blocks, pessimistic=pessimistic)
+            halves = by_halves(self.blocks, best, far, pessimistic=pessimistic)
+            self.kept[pessimistic] = [*self.blocks, *best, *halves]
         return self.kept[pessimistic]
 
     def needs_curvature(self, eta: float | None) -> bool:
