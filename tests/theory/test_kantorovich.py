@@ -297,6 +297,128 @@ def test_descent_on_the_parabola_at_the_largest_step():
     assert parabola(0.3, 1.05 * eta).verdict is Verdict.FAILS
 
 
+def tilted(rho, *, apart=True, step_size=None, **keywords):
+    """f(v, h) = (1 − h)v + h from 0, whose ∂f/∂v = 1 − h only h moves: σ₀ = Λ_* = 1. Its ridge v = h ends at f = 1."""
+    block = Block("v", Estimate(1.0), lambda radius: 1.0, apart=apart)
+    curvature = Curvature(Estimate(math.sqrt(2)), lambda radius: 1.0, "exact")
+    return certify(Estimate(rho), [block], curvature, step_size=step_size, **keywords)
+
+
+def test_half_the_path_ends_where_the_ridge_does():
+    """The bound is sharp: both parameters move alike, and at ρ₀ = σ₀²/Λ_* the flow ends in the saddle v = h = 1."""
+    assert tilted(1 - 1e-9, flow=True).verdict is Verdict.HOLDS
+    assert tilted(1.0, flow=True).verdict is Verdict.FAILS
+    assert tilted(0.51, flow=True, apart=False).verdict is Verdict.FAILS  # what the whole path would ask for
+    inside = tilted(0.99, flow=True)
+    # On the ridge f = 2v − v², so the zero is at v = h = 1 − √(1 − ρ), and 2v bounds the path of length √2 v.
+    assert inside.path == pytest.approx(2 * (1 - math.sqrt(0.01)), rel=1e-6)
+    assert inside.sigma_star == pytest.approx(0.1, rel=1e-6)
+    v = h = 0.0
+    for _ in range(4000):  # outside the flow stops: ‖∇f‖ → 0 while a residual of 0.1 stays
+        r = (1 - h) * v + h - 1.1
+        v, h = v - 0.1 * (1 - h) * r, h - 0.1 * (1 - v) * r
+    assert (1 - h) * v + h - 1.1 == pytest.approx(-0.1, abs=1e-9)
+    assert abs(1 - h) < 1e-6
+
+
+@pytest.mark.parametrize("lean", [0.0, 0.3, 1.0, 3.0])
+def test_half_the_path_and_descent(lean):
+    """f = (1 − h)v + lean · h, every step of descent at the largest step size: path, rate and σ_min as promised."""
+    block = Block("v", Estimate(1.0), lambda radius: 1.0, apart=True)
+    curvature = Curvature(Estimate(math.hypot(1.0, lean)), lambda radius: 1.0, "exact")
+    for rho in (-0.6, 0.55, 0.8):
+        found = certify(Estimate(abs(rho)), [block], curvature)
+        assert found.verdict is Verdict.HOLDS
+        eta, rate, path = (given_number(a) for a in (found.step_size, found.rate, found.path))
+        v, h, length = 0.0, 0.0, 0.0
+        for _ in range(400):
+            r = (1 - h) * v + lean * h - rho
+            if abs(r) < 1e-13:
+                break
+            slopes = np.array([1 - h, lean - v])
+            assert np.linalg.norm(slopes) >= given_number(found.sigma_star)
+            v, h = v - eta * slopes[0] * r, h - eta * slopes[1] * r
+            length += eta * float(np.linalg.norm(slopes)) * abs(r)
+            assert abs((1 - h) * v + lean * h - rho) <= rate * abs(r) + 1e-15
+        assert length <= path
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_half_the_path_against_an_adversary(seed):
+    """Any motion that the bounds admit: at each moment an adversary picks ‖J_vᵀr‖ = aρ ≥ V(p)ρ and the rest's share bρ.
+
+    S(l)² ≤ a² + b² for all of J, V(p) ≤ a for the block, dρ = −(a² + b²)ρ dt, dp = bρ dt, dl = (a² + b²)^{1/2}ρ dt. While the
+    residual is left, p and l must stay below what is certified, whatever the adversary does.
+    """
+    g = np.random.default_rng(seed)
+    v_0, s_slope, v_slope = 1.0, float(g.uniform(0.0, 20)), float(g.uniform(0.2, 2))
+    s_0 = float(g.uniform(1.0, 4.0))
+    whole = Block("all", Estimate(s_0), lambda radius: s_slope)
+    part = Block("part", Estimate(v_0), lambda radius: v_slope, apart=True)
+    rho_0 = 1.0
+    while certify(Estimate(rho_0), [whole, part], None, flow=True).verdict is Verdict.HOLDS:
+        rho_0 *= 1.01
+    while (found := certify(Estimate(rho_0), [whole, part], None, flow=True)).verdict is not Verdict.HOLDS:
+        rho_0 *= 0.999
+    most, least = given_number(found.path), given_number(found.sigma_star)
+    step = rho_0 / 4000
+
+    for policy in range(8):
+        rho, p, length = rho_0, 0.0, 0.0
+        fixed = g.uniform(0, 3)
+        while rho > 0:
+            s, v = max(s_0 - s_slope * length, 0.0), max(v_0 - v_slope * p, 0.0)
+            a = v
+            rest = math.sqrt(max(s * s - a * a, 0.0))
+            if policy == 0:  # as far as possible for the rest: b = a or what S asks for
+                b = max(rest, a)
+            elif policy == 1:
+                b = rest
+            elif policy == 2:
+                b = max(rest, fixed)
+            elif policy == 3 and length < fixed * most / 3:  # first v alone, then the rest
+                a, b = max(s, v), 0.0
+            elif policy < 6:
+                b = max(rest, a * g.uniform(0.5, 2))
+            else:
+                a, b = (max(s, v), 0.0) if g.random() < 0.5 else (v, max(rest, v * g.uniform(0.7, 1.5)))
+            gone = max(a * a + b * b, 1e-300)
+            fall = min(step, rho)
+            p, length, rho = p + b / gone * fall, length + fall / math.sqrt(gone), rho - fall
+            # Euler's rule with 4,000 steps: what it is off by is below the slopes' change over a step.
+            assert length <= most * 1.01
+            assert max(s_0 - s_slope * length, v_0 - v_slope * p) >= least - 0.01
+
+
+def test_half_the_path_after_another_block():
+    """All of J serves with 3 − 10p up to 1/9, where it is twice the block's 1 − p/2; from there 1 − (p + 1/9)/4."""
+    whole = Block("all", Estimate(3.0), lambda radius: 10.0)
+    part = Block("part", Estimate(1.0), lambda radius: 0.5, apart=True)
+    start, outside = 1 / 9, 0.5  # how far the rest moves in the end
+    rho = 3 * start - 5 * start**2 + 2 * (outside - outside**2 / 4 - start + start**2 / 4)
+    found = certify(Estimate(rho), [whole, part], None, flow=True)
+    assert found.verdict is Verdict.HOLDS
+    # The table of the best of both loses half an interval of a fall by 3: 2/1024 of it in G, and that over E′ = 0.75 in p.
+    assert found.path == pytest.approx(2 * outside - start, abs=3 * 2 / 1024 / 0.75)
+    assert found.sigma_star == pytest.approx(1 - outside / 2, abs=3 * 2 / 1024 / 0.75 / 4)
+
+
+def test_half_the_path_about_a_point_that_fits():
+    """The displacement form charges ψ(D + p/2): with ψ = p and D given, G(R) = R(1 − D) − R²/4 against a fine grid."""
+    distance, left = 0.2, 0.5
+    block = Block("v", Estimate(1.0), lambda radius: 1.0, apart=True)
+    curvature = Curvature(Estimate(1.0), lambda radius: 0.1, "exact")
+    comparison = Comparison(Estimate(distance), Estimate(left))
+    found = certify(Estimate(10.0), [block], curvature, flow=True, comparison=comparison)
+    b = left + 0.1 * distance**2 / 2
+    p = np.linspace(0.0, 2 * (1 - distance), 1_000_001)
+    gains = p * (1 - distance) - p**2 / 4
+    assert found.verdict is Verdict.HOLDS
+    assert given_number(found.h) == pytest.approx(b / (2 * gains.max()), rel=1e-9)
+    exact = float(p[np.argmax(gains >= b)])
+    assert given_number(found.sigma_star) == pytest.approx(1 - distance - exact / 2, abs=2e-6)
+
+
 def test_a_linear_model_needs_no_ball_constant():
     """Λ = 0: R_* = ρ₀/(cσ₀), and every step size below 2/β² serves."""
     block = Block("θ", Estimate(2.0), lambda radius: 0.0)

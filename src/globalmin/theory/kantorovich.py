@@ -14,6 +14,9 @@ let ‖J(θ) − J(θ′)‖ ≤ Λ(R)‖θ − θ′‖ and ‖J‖ ≤ β(R). 
 With ψ(p) = Λ_* p and one c the condition reads h = Λ_* ρ₀ / (c σ₀²) ≤ 1/2, Newton-Kantorovich's. In general the same number is
 h = ρ₀ / (2 max G). The certificate asks for h < 1/2, strictly. Of several blocks the best at every length is taken, too.
 
+**Half the path.** A block whose ψ asks only for the movement of the parameters outside it, as that of a read-out's features, is
+charged ψ(p/2): g² ≥ 2ab for the shares a, b of the gradient inside and outside, so the path outside counts twice.
+
 **Displacement.** Not ρ₀/σ₀ but the distance D to a point θ_c that (nearly) fits the data is what the residual needs; the
 Gauss-Newton point has D near (rᵀ(JJᵀ)⁻¹r)^{1/2}. With block, ψ, Λ and β about θ_c, ρ_c = ‖r(θ_c)‖ and c₁ = 1 − ηβ(D)²/2,
 descent cannot leave the ball of radius D about θ_c while ρ > b = (ρ_c + Λ(D)D²/2)/c₁, and it contracts there. So the theorem
