@@ -17,11 +17,11 @@ from .conv_reduced import random_starts as random_starts
 from .conv_reduced import reduce_student as reduce_student
 from .conv_reduced import reduced_step as reduced_step
 from .conv_reduced import small_square_limit as small_square_limit
+from .conv_starts import ConvStudent as ConvStudent
 from .conv_starts import by_halving as by_halving
 from .conv_starts import choose_signs as choose_signs
 from .conv_starts import draw_start as draw_start
 from .conv_starts import radius_from_labels as radius_from_labels
-from .conv_teacher import ConvStudent as ConvStudent
 from .conv_teacher import ConvTeacher as ConvTeacher
 from .conv_teacher import CriticalPoint as CriticalPoint
 from .easiness import Easiness as Easiness

@@ -9,7 +9,7 @@ import math
 import equinox as eqx
 
 from .._core import numerics
-from .._core.arc import arc_inverse
+from .._core.relu_arc import arc_inverse
 
 
 class TeacherNumbers(eqx.Module):

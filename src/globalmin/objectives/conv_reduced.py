@@ -24,7 +24,7 @@ import scipy.stats
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from .._core import numerics
-from .._core.arc import arc, arc_gap
+from .._core.relu_arc import arc, arc_gap
 from .conv_numbers import TeacherNumbers
 from .conv_teacher import ConvStudent, ConvTeacher
 

@@ -1,4 +1,4 @@
-r"""How a student of the convolutional teacher starts: Theorem 5.4's draw, the choice of its signs, and halving."""
+"""The student of the convolutional teacher and how it starts: Theorem 5.4's draw, the choice of its signs, and halving."""
 
 import math
 from typing import TYPE_CHECKING, Literal
@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from .._core import numerics
 
 if TYPE_CHECKING:
-    from .conv_teacher import ConvStudent, ConvTeacher
+    from .conv_teacher import ConvTeacher
 
 Scheme = Literal["ball", "labels", "good", "bad", "halving"]
 """`ball`: one draw of Theorem 5.4. `labels`: the same, its radius estimated from labels. `good`, `bad`: of the draw's four
@@ -27,10 +27,20 @@ SUCCESS = 1e-4
 """The loss in squares of the labels at which halving stops; the spurious point is above 0.05 of them."""
 
 
-def draw_start(teacher: "ConvTeacher", radius: float | Float[Array, ""], *, key: PRNGKeyArray) -> "ConvStudent":
-    """v uniform on the unit sphere, a uniform in the ball of `radius`."""
-    from .conv_teacher import ConvStudent
+class ConvStudent(eqx.Module):
+    """The trained parameters: `filter` v, whose length the network ignores, and `output` a."""
 
+    filter: Float[Array, " p"]
+    output: Float[Array, " k"]
+
+    def signs(self) -> "tuple[ConvStudent, ConvStudent, ConvStudent, ConvStudent]":
+        """(v, a), (v, −a), (−v, a), (−v, −a): one of them is a good start of Theorem 5.3 (Theorem 5.4)."""
+        v, a = self.filter, self.output
+        return ConvStudent(v, a), ConvStudent(v, -a), ConvStudent(-v, a), ConvStudent(-v, -a)
+
+
+def draw_start(teacher: "ConvTeacher", radius: float | Float[Array, ""], *, key: PRNGKeyArray) -> ConvStudent:
+    """v uniform on the unit sphere, a uniform in the ball of `radius`."""
     filter_key, direction_key, radius_key = jax.random.split(key, 3)
     v = jax.random.normal(filter_key, (teacher.dimension,), jnp.float64)
     a = jax.random.normal(direction_key, (teacher.patches,), jnp.float64)
@@ -44,10 +54,8 @@ def radius_from_labels(teacher: "ConvTeacher", *, key: PRNGKeyArray, samples: in
     return math.sqrt(2 * math.pi / teacher.patches) * jnp.abs(mean)
 
 
-def choose_signs(teacher: "ConvTeacher", student: "ConvStudent", good: bool = True) -> "ConvStudent":
+def choose_signs(teacher: "ConvTeacher", student: ConvStudent, good: bool = True) -> ConvStudent:
     """(±v, ±a) with φ < π/2 and aᵀs ≥ 0, as Theorem 5.3 asks; or φ > π/2 and aᵀs ≤ 0 if not `good`."""
-    from .conv_teacher import ConvStudent
-
     side = 1.0 if good else -1.0
     v, a = student.filter, student.output
     turn = jnp.where(v @ teacher.filter * side >= 0, 1.0, -1.0)
@@ -57,7 +65,7 @@ def choose_signs(teacher: "ConvTeacher", student: "ConvStudent", good: bool = Tr
 
 def by_halving(
     teacher: "ConvTeacher", *, key: PRNGKeyArray, step_size: float, steps: int = 5000, most: int = 20
-) -> "tuple[ConvStudent, int]":
+) -> tuple[ConvStudent, int]:
     """The start of Remark 5.3: a large radius, halved until descent from one of the four sign choices makes the loss small.
 
     **Arguments:** `steps` of each descent, `most` halvings. Neither teacher nor 1ᵀa* is used, only labels and losses.

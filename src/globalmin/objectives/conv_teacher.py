@@ -16,25 +16,13 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from .._core import RESULTS, numerics
-from .._core.arc import arc_gap
+from .._core.relu_arc import arc_gap
 from .base import AbstractObjective, Evaluation
 from .conv_numbers import TeacherNumbers
-from .conv_starts import Scheme, by_halving, choose_signs, draw_start, radius_from_labels
+from .conv_starts import ConvStudent, Scheme, by_halving, choose_signs, draw_start, radius_from_labels
 
 ANGLE_FLOOR = 1e-12
 """Angles below this are rounding of the two vectors: no ratio of them is recorded."""
-
-
-class ConvStudent(eqx.Module):
-    """The trained parameters: `filter` v, whose length the network ignores, and `output` a."""
-
-    filter: Float[Array, " p"]
-    output: Float[Array, " k"]
-
-    def signs(self) -> "tuple[ConvStudent, ConvStudent, ConvStudent, ConvStudent]":
-        """(v, a), (v, −a), (−v, a), (−v, −a): one of them is a good start of Theorem 5.3 (Theorem 5.4)."""
-        v, a = self.filter, self.output
-        return ConvStudent(v, a), ConvStudent(v, -a), ConvStudent(-v, a), ConvStudent(-v, -a)
 
 
 class CriticalPoint(NamedTuple):

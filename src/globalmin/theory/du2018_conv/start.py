@@ -6,7 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 
 from ..._core import numerics
-from ..._core.arc import arc, arc_gap
+from ..._core.relu_arc import arc, arc_gap
 from ..certificate import Hypothesis
 from ..estimated import stated
 

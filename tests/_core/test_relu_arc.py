@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.integrate
 
-from globalmin._core.arc import arc, arc_gap, arc_inverse
+from globalmin._core.relu_arc import arc, arc_gap, arc_inverse
 
 ANGLES = np.array([0.0, 1e-9, 1e-5, 0.03, 0.0999, 0.1001, 0.7, math.pi / 2, 2.5, math.pi])
 
