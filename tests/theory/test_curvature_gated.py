@@ -269,3 +269,104 @@ def test_the_sets_are_all_there():
     # Sets with the same ends share the larger of their path norms, sample by sample: slightly above the best single one.
     for q, value in best.items():
         assert value * (1 - 1e-9) <= found.beta[q - 3] <= 1.2 * value
+
+
+@pytest.mark.parametrize("depth", [3, 5])
+def test_every_bound_by_its_sets_and_its_errors(depth):
+    """M_2 and β_q with the largest w_S^i of the sets with the same ends, two outputs; and what errors of factors add."""
+    n, dy, r = 3, 2, 1e-3
+    _, net = network(11, n=n, dy=dy, depth=depth, m=9)
+    for error in (0.0, r):
+        best: dict[int, float] = {q: 0.0 for q in range(3, depth + 1)}
+        pairs = np.zeros((depth, depth))
+        for low, top in itertools.combinations(range(1, depth + 1), 2):
+            h, f = net.h[low - 1], np.concatenate(net.f[top + 1])
+            kernel = np.kron(h @ h.T, np.ones((dy, dy))) * (f @ f.T)
+            for q in range(2, top - low + 2):
+                w = np.zeros(n)
+                for inner in itertools.combinations(range(low + 1, top), q - 2):
+                    steps = [(a, b) for a, b in itertools.pairwise((low, *inner, top)) if b > a + 1]
+                    norms = [[np.linalg.norm(net.z(i, b - 1, a), 2) for a, b in steps] for i in range(n)]
+                    w = np.maximum(w, np.array([math.prod(row) for row in norms]))
+                w = np.repeat(w, dy)
+                # Weyl: an error e of every entry moves λ_max by at most N e; a product of four factors is off by 4r. The
+                # root's error is that of its lower end, the larger one.
+                value = np.linalg.eigvalsh(np.outer(w, w) * kernel)[-1]
+                off = n * dy * 4 * error * kernel.diagonal().max() * w.max() ** 2
+                b_s = 2 * math.sqrt(value) - math.sqrt(max(value - off, 0.0))
+                if q == 2:
+                    pairs[low - 1, top - 1] = pairs[top - 1, low - 1] = b_s
+                else:
+                    best[q] = max(best[q], math.comb(depth, q) * depth ** (-q / 2) * b_s)
+        found = measured(net, relative_error=error)
+        assert found.m2 == pytest.approx(np.linalg.norm(pairs, 2), rel=1e-9)
+        np.testing.assert_allclose(found.beta, list(best.values()), rtol=1e-9)
+
+
+def test_norms_of_paths_are_taken_from_above(monkeypatch):
+    """With norms that are known to a tenth: exact paths and products of the norms, each by its upper end."""
+    _, net = network(7, depth=5, m=9)
+    masks = np.array(net.d[1:]) > 0
+    monkeypatch.setattr(bounds.linalg, "spectral_norm", lambda a: Estimate(v := float(np.linalg.norm(a, 2)), 0.1 * v))
+    for (k, low), norms in bounds.path_norms(net.w, masks).items():
+        np.testing.assert_allclose(norms, [1.1 * np.linalg.norm(net.z(i, k, low), 2) for i in range(4)], rtol=1e-12)
+    monkeypatch.setattr(bounds, "EXACT_OPERATIONS", 0)
+    tops = [1.1 * np.linalg.norm(w, 2) for w in net.w]
+    for (k, low), norms in bounds.path_norms(net.w, masks).items():
+        np.testing.assert_allclose(norms, math.prod(tops[low:k]), rtol=1e-12)
+
+
+def frozen_reference(w, features, final):
+    """The largest R by its recursion, one sample and one neuron at a time, and bisection to rounding."""
+    gated = w if final else w[:-1]
+
+    def frozen(radius):
+        for i in range(features.shape[1]):
+            moved = 0.0
+            for k, matrix in enumerate(gated):
+                a = np.linalg.norm(features[k, i])
+                for row in matrix:
+                    if radius * a + (np.linalg.norm(row) + radius) * moved >= abs(row @ features[k, i]):
+                        return False
+                moved = radius * a + (np.linalg.norm(matrix, 2) + radius) * moved
+        return True
+
+    low, high = 0.0, 1e3
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if frozen(middle) else (low, middle)
+    return low
+
+
+@pytest.mark.parametrize("final", [True, False])
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_frozen_radius_by_its_recursion(depth, final):
+    """At most the largest one, and within its thousandth; pre-activations far from 0, so that every term of it counts."""
+    if depth == 1 and not final:
+        assert bounds.frozen_radius(np.ones((1, 2, 2)), np.ones((1, 3, 2)), final=False) == math.inf  # no gate at all
+        return
+    draw = np.random.default_rng(depth)
+    w = draw.uniform(0.2, 1.0, (depth, 5, 5))
+    w[:, ::2] *= -1  # every other neuron is closed
+    features = draw.uniform(1.0, 2.0, (depth, 3, 5))
+    for k in range(1, depth):
+        features[k] = np.maximum(features[k - 1] @ w[k - 1].T, 0)
+    want = frozen_reference(w, features, final)
+    assert want * (1 - 1.01e-3) <= bounds.frozen_radius(w, features, final=final) <= want * (1 + 1e-9)
+    if depth > 1 and final:  # a last layer that is near its kinks matters where it has gates, and only there
+        w[-1] *= 1e-3
+        want = frozen_reference(w, features, True)
+        assert want * (1 - 1.01e-3) <= bounds.frozen_radius(w, features) <= want * (1 + 1e-9)
+        assert bounds.frozen_radius(w, features, final=False) > 2 * want
+    # A pre-activation of 2.2e-16 is within the rounding of its two terms: nothing is known.
+    assert bounds.frozen_radius(np.ones((1, 1, 2)), np.array([[[1.0, np.nextafter(-1.0, 0.0)]]])) == 0
+
+
+def test_a_line_in_its_layers_has_a_bound_without_bends():
+    """L = 1: M_2 = 0, and the block has a constant slope of 0 where a polynomial of degree 0 would have no root."""
+    _, net = network(3, depth=1)
+    found = measured(net)
+    assert found.m2 == 0
+    assert found.beta == ()
+    block = found.block("all", Estimate(1.0))
+    assert block.psi(0.0, 7.0) == 0

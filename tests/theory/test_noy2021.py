@@ -300,3 +300,175 @@ def test_bad_sizes():
     y, net = network(0, 3, 2, 1, 8, 2)
     with pytest.raises(ValueError, match="depth: an integer of at least 1"):
         start_of(net, y, depth=0)
+
+
+def exact_start(**changes):
+    """A start of numbers that no two formulas share: α_x, β_x = 0.8, 1.7, α_y, β_y = 0.6, 2.3, printed 0.5, 3.1."""
+    numbers = {
+        "n": 3, "width": 50, "depth": 3, "inputs": 7, "outputs": 2, "gates": "chain", "alpha_x": 0.8, "beta_x": 1.7,
+        "alpha_y": 0.6, "beta_y": 2.3, "off_diagonal": 0.11, "zeta": 1.3, "loss_0": 0.9, "printed_alpha_x": 0.5,
+        "printed_beta_x": 3.1, "correlation": 0.2, "label_square": 2.5, "norm_deviation": 1e-3,
+    }  # fmt: skip
+    return noy2021.Start(**(numbers | changes))
+
+
+def sides(certificate):
+    """What is compared, without the names: the rows that all theorems share at the front are left out by the callers."""
+    return [(h.lhs, h.relation, h.rhs) for h in certificate.hypotheses()]
+
+
+def same(found, want):
+    assert [r for _, r, _ in found] == [r for _, r, _ in want]
+    for (left, _, right), (a, _, b) in zip(found, want, strict=True):
+        assert (left, right) == (pytest.approx(a, rel=1e-12), pytest.approx(b, rel=1e-12))
+
+
+def printed_terms(a, b, beta_x, n, depth, loss):
+    """The six of (18) with θ = 1/5, for α = a and β = b."""
+    return [
+        a**2 / (12 * b**2 * beta_x * depth), 1 / (3 * depth), a**2 / (4 * b**4 * depth), 1 / (b**2 * depth),
+        1 / (4 * math.sqrt(2 * depth) * math.exp(0.1) * math.sqrt(5) * b * math.sqrt(loss)),
+        a**2 / (1024 * n * math.exp(0.4) * 25 * b**2 * loss),
+    ]  # fmt: skip
+
+
+def corrected_terms(a, b, zeta, n, depth, loss):
+    return [
+        a**2 / (19 * b**4 * depth),
+        1 / (2 * math.sqrt(3) * depth * b * zeta * math.sqrt(loss)),
+        a**2 / (72 * n * depth * b**2 * zeta**2 * loss),
+    ]
+
+
+def test_every_term_of_the_step_sizes_is_the_smallest_somewhere():
+    cases = [(1.0, 1.5, 1e4), (10.0, 0.1, 1.0), (1.0, 10.0, 1.0), (10.0, 2.0, 1.0)]
+    cases = [(*c, 4, 3, 1e-12) for c in cases] + [(1e4, 2.0, 1.0, 4, 3, 1e4), (1.0, 2.0, 1.0, 4, 3, 1e4)]
+    for k, case in enumerate(cases):
+        terms = printed_terms(*case)
+        assert np.argmin(terms) == k
+        assert noy2021.printed_step_size(*case) == pytest.approx(terms[k], rel=1e-13)
+    for k, case in enumerate(((1.0, 2.0, 3.0, 4, 5, 1e-12), (100.0, 2.0, 3.0, 4, 5, 1.0), (1.0, 2.0, 3.0, 4, 5, 1e9))):
+        terms = corrected_terms(*case)
+        assert np.argmin(terms) == k
+        assert noy2021.corrected_step_size(*case) == pytest.approx(terms[k], rel=1e-13)
+
+
+def test_rows_of_one_step_and_of_the_printed_theorems_by_their_formulas():
+    start, eta = exact_start(), 1e-3
+    alpha2, beta2, printed2 = 0.8 * 0.6, 1.7 * 2.3, 0.5 * 0.6
+    tau = 4 * math.sqrt(3 * 0.9 * beta2) / (alpha2 * 3)
+    data = [(1e-3, "<=", 1e-10), (2.5, "<=", 50 / 7)]
+    one = noy2021.OneStep(start, eta)
+    largest = min(corrected_terms(math.sqrt(alpha2), math.sqrt(beta2), 1.3, 3, 3, 0.9))
+    same(sides(one), [(0.33, "<=", alpha2 / 2), (eta, ">", 0.0), (eta, "<=", largest)])
+    printed = noy2021.OneStepPrinted(start, eta)
+    largest = min(printed_terms(math.sqrt(printed2), math.sqrt(3.1 * 2.3), 3.1, 3, 3, 0.9))
+    assert largest < printed_terms(math.sqrt(printed2), math.sqrt(3.1 * 2.3), 3.1, 3, 3, 0.9)[0]  # the last one binds
+    same(sides(printed), [*data, (0.33, "<=", printed2 / 2), (eta, ">", 0.0), (eta, "<=", largest)])
+    tiny = dataclasses.replace(start, loss_0=Estimate(1e-9))  # here β_x does
+    same(sides(noy2021.OneStepPrinted(tiny, eta))[-1:], [(eta, "<=", printed2 / (12 * 3.1 * 2.3 * 3.1 * 3))])
+    for found, square in ((one, alpha2), (printed, printed2)):
+        (promise,) = found.promises()
+        assert promise.factor == pytest.approx(1 - eta * square * 3 / 2, rel=1e-14)
+        assert promise.limit == 0.9
+        assert found.iterations(1e-3) == math.ceil(math.log(900) / -math.log1p(-eta * square * 3 / 2))
+        # Promised is what the worst ends of the estimates leave, smaller α and a larger loss, and they move no other way.
+        worse = dataclasses.replace(
+            start, alpha_x=Estimate(0.8, 0.1), alpha_y=Estimate(0.6, 0.1), printed_alpha_x=Estimate(0.5, 0.1),
+            loss_0=Estimate(0.9, 0.1),
+        )  # fmt: skip
+        (promise,) = dataclasses.replace(found, start=worse).promises()
+        assert promise.factor == pytest.approx(1 - eta * (0.7 if found is one else 0.4) * 0.5 * 3 / 2, rel=1e-14)
+        assert promise.limit == 1.0
+        assert dataclasses.replace(found, step_size=0.0).promises() == ()  # no decrease: nothing is said
+    theorem = noy2021.ConvergencePrinted(start, eta, 3.0, width_constant=0.5, depth_constant=2.0)
+    step = 7 / (3**4 * 3**3 * 2)
+    same(sides(theorem), [
+        *data, (3, ">=", 2 * math.log(3)), (50, ">=", 0.5 * 9 * 3 * 2), (0, ">=", 1), (0.33, "<=", alpha2 / 2),
+        (3**1.5 * tau, "<", 1.0), (eta, "<=", step), (3 * step, "<", 2.0),
+    ])  # fmt: skip
+    assert theorem.iterations(1e-2) == pytest.approx(math.log(27 * 3 / 0.07))
+    same(sides(noy2021.GradientChangePrinted(start, 2.0)), [*data, (50, ">=", 2.0 * 3 * 7 * 4 * 27)])
+    assert noy2021.GradientChangePrinted(start).order == pytest.approx(math.sqrt(3) * 7 * 36 / 50**2.5)
+    change = noy2021.KernelChange(0.3, 0.2, Estimate(0.8))
+    same(sides(change), [(0.25, "<=", 1.0), (0.5625, "<=", 0.5)])
+    # R = 0.22 is good for 0.49, and not where ‖∇f‖ can be smaller.
+    assert noy2021.KernelChange(0.3, 0.22, Estimate(1.0)).verdict is Verdict.HOLDS
+    assert noy2021.KernelChange(0.3, 0.22, Estimate(1.0, 0.05)).verdict is Verdict.UNDECIDED
+    order = 27 * tau**2 + 0.2 * (5 / 6) ** 3 + 50**-0.5
+    rows = [
+        *data, (0.2, "<=", 1 / 3), (0, ">=", 1), (3**1.5 * tau, "<", 1.0), (0.11 / beta2, "<=", 1.5 * order)
+    ]  # fmt: skip
+    same(sides(noy2021.DecorrelationPrinted(start, 1.5)), rows)
+    same(sides(noy2021.Decorrelation(3, Estimate(0.1))), [(0.3, "<=", 0.5)])
+
+
+def test_rows_of_the_spectra_by_their_formulas():
+    start = exact_start()
+    tau = 4 * math.sqrt(3 * 0.9 * 1.7 * 2.3) / (0.8 * 0.6 * 3)
+    failure = math.log(3 * 9 * math.sqrt(50)) - 0.2 * 50 / 12 + 6 * math.sqrt(50) + 21
+    left = 3 * 3 * tau * math.sqrt(36) * math.exp(0.4) / math.sqrt(0.2)
+    printed = noy2021.SpectraPrinted(start, 0.2)
+    same(sides(printed)[2:], [(failure, "<=", math.log(0.2)), (left, "<=", 1 / 9)])
+    want = {"alpha_x": 50 / 84, "beta_x": 27 * 50 / 28, "alpha_y": 50 / 24, "beta_y": 27 * 50 / 8}
+    for promise in printed.promises():
+        assert promise.limit == pytest.approx(want[promise.quantity], rel=1e-14)
+        assert promise.relation == (">=" if "alpha" in promise.quantity else "<=")
+    same(sides(noy2021.SpectraMeasured(start)), [
+        (0.8, ">=", 50 / 84), (1.7, "<=", 1350 / 28), (0.6, ">=", 50 / 24), (2.3, "<=", 1350 / 8),
+    ])  # fmt: skip
+
+
+def test_constants_of_the_ball_and_its_promises_by_their_formulas():
+    start, tau, eta = exact_start(loss_0=1e-6), 0.01, 1e-4
+    grown = 1.013**3
+    q = grown - 1
+    alpha2 = (math.sqrt(0.8) - q * math.sqrt(1.7)) ** 2 * (math.sqrt(0.6) - q * math.sqrt(2.3)) ** 2
+    beta2, off = 1.7 * 2.3 * grown**4, 0.11 + 1.7 * 2.3 * (grown**4 - 1)
+    needed = 4 * math.sqrt(3e-6 * beta2) / (alpha2 * 3)
+    largest = min(corrected_terms(math.sqrt(alpha2), math.sqrt(beta2), 1.3 * grown, 3, 3, 1e-6))
+    found = noy2021.Descent(start, eta, tau)
+    assert found.on_the_ball(tau).zeta.value == pytest.approx(1.3 * grown, rel=1e-14)
+    same(sides(found), [
+        (tau, ">=", needed), (3 * off, "<=", alpha2 / 2), (eta, ">", 0.0), (eta, "<=", largest),
+    ])  # fmt: skip
+    loss, lowest, far = found.promises()
+    assert loss.factor == pytest.approx(1 - eta * alpha2 * 3 / 2, rel=1e-14)
+    assert lowest.limit == pytest.approx(alpha2 * 3 / 2, rel=1e-12)
+    assert far.limit == tau
+    assert found.iterations(1e-8) == math.ceil(math.log(100) / -math.log1p(-eta * alpha2 * 3 / 2))
+    # The ball that is found closes, and is hardly larger than it must be: each round grows by a thousandth.
+    chosen = noy2021.Descent(start).settled()
+    at = chosen.on_the_ball(given(chosen.tau)).tau
+    assert at <= given(chosen.tau) <= 1.0011 * at
+
+
+def test_numbers_of_the_start_by_their_formulas():
+    start = exact_start(label_square=18.0)
+    assert start.printed_alpha == pytest.approx(math.sqrt(0.3))
+    assert start.printed_beta == pytest.approx(math.sqrt(3.1 * 2.3))
+    assert "by 1.59, or widen to m = 126" in start.labels().note
+    assert start.analysed_gates().verdict is Verdict.FAILS
+    assert exact_start(gates="low-rank").analysed_gates().verdict is Verdict.FAILS
+    assert exact_start(gates="inputs").analysed_gates().verdict is Verdict.HOLDS
+    assert steps_to(1e-3, 1.0, 0.4) == math.ceil(math.log(1000) / -math.log(0.6))
+    assert steps_to(0.5, 0.5, 0.0) == 0  # there already
+    # One output: pairs of features and adjoints that point apart count by their size, and the layers' extremes as one.
+    h, f = (
+        np.array([[[1.0, 0.0], [-3.0, 4.0]], [[2.0, 0.0], [0.5, 0.0]]]),
+        np.array([[[[1.0, 0.0]], [[-2.0, 1.0]]]] * 2),
+    )
+    found = noy2021.measure(h, f)
+    assert (found.alpha_x, found.beta_x, found.alpha_y, found.beta_y) == (0.25, 25.0, 1.0, 5.0)
+    assert found.off_diagonal == 6.0  # |−3| |−2| of the first layer; the second has 1 · 2
+    assert found.gamma == pytest.approx(6 / 125)
+    assert found.ratio(2) == pytest.approx(4 * 6 / 0.25)
+    assert found.dominance == pytest.approx(2 * 8 / 5)  # of the first sample: 1 + 4 against the other's 125 + 1.25
+
+
+def test_printed_maps_are_those_of_every_layer_and_sample():
+    _, net = network(4, 3, 3, 1, 14, 3)
+    values = [np.linalg.eigvalsh(net.g[k][i].T @ net.g[k][i]) for k in range(3) for i in range(3)]
+    low, high = noy2021.feature_maps(net.c, net.w, np.array(net.d[0]) > 0, np.array(net.d[1:]) > 0)
+    assert low == pytest.approx(min(v[0] for v in values), rel=1e-9)
+    assert high == pytest.approx(max(v[-1] for v in values), rel=1e-12)
