@@ -137,19 +137,23 @@ class Truth:
     def certifies(self, rho: Any, eta: float | None) -> bool:
         """Whether the theorem's inequalities hold for some radius R.
 
-        Flow: Λρ < σ²/2. Descent: R_* ≤ R says c(R)(σR − ΛR²/2) ≥ ρ for an R < σ/Λ. Both factors are concave and positive where
-        they matter, so their product has one maximum, and golden section finds it.
+        Flow: Λρ < σ²/2. Descent: c(p) = 1 − η((‖J‖ + Λp)² + Λρ)/2 and σ − Λp fall with p, so that the integral of their
+        product is concave as long as both are positive, and golden section finds its maximum.
         """
         if not self.lambda_min > 0:
             return False
         sigma, bend = self.lambda_min.sqrt(), self.bend
         if eta is None:
             return bool(bend * rho < self.lambda_min / 2)
+        norm, step = self.lambda_max.sqrt(), arb(eta)
+        # c = k₀ + k₁p + k₂p²
+        k = 1 - step * (self.lambda_max + bend * rho) / 2, -step * norm * bend, -step * bend * bend / 2
 
         def gain(radius: Any) -> Any:
-            beta = self.lambda_max.sqrt() + bend * radius
-            c = 1 - arb(eta) * (beta * beta + bend * rho) / 2
-            return c * (sigma * radius - bend * radius * radius / 2) - rho if c > 0 else -rho
+            if not k[0] + radius * (k[1] + radius * k[2]) > 0:
+                return -rho
+            powers = [k[0] * sigma, k[1] * sigma - k[0] * bend, k[2] * sigma - k[1] * bend, -k[2] * bend]
+            return sum((v * radius ** (j + 1) / (j + 1) for j, v in enumerate(powers)), -rho)
 
         if not bend > 0:
             return bool(1 - arb(eta) * self.lambda_max / 2 > 0)

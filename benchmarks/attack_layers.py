@@ -78,6 +78,10 @@ def norm(a: Any) -> Any:
     return spectrum(short * short.transpose())[-1].nonnegative_part().sqrt()
 
 
+INTERVALS = 64
+"""Of the reference's own grid."""
+
+
 @dataclasses.dataclass
 class Layered:
     """Numbers at 300 bits. `constants(R)`: Λ_* of each block, and Λ (None: nothing is proven on that ball)."""
@@ -87,48 +91,121 @@ class Layered:
     lambda_max: Any
     constants: Callable[[Any], tuple[dict[str, Any], Any] | None]
     quantities: dict[str, Any]
+    kept: dict[Any, Any] = dataclasses.field(default_factory=dict)
 
     def rho(self, y: np.ndarray) -> Any:
         """‖f − y‖."""
         return length([u - arb(v) for u, v in zip(self.outputs, y.tolist(), strict=True)])
 
-    def at(self, block: str, rho: Any, eta: float | None, radius: Any) -> Any | None:
-        """R_* on the ball of that radius, `None` where an inequality of the theorem fails."""
-        found, lam = self.constants(radius), self.eigenvalues[block]
-        if found is None or not lam > 0:
-            return None
-        steep, whole = found[0][block], found[1]
-        if steep is None:
-            return None
-        if eta is not None and whole is None:
-            return None
-        c = arb(1)
-        if eta is not None:
-            beta = self.lambda_max.sqrt() + whole * radius
-            c = 1 - arb(eta) * (beta * beta + whole * rho) / 2
-        if not c > 0 or not 2 * steep * rho < c * lam:
-            return None
-        return 2 * rho / (c * (lam.sqrt() + (lam - 2 * steep * rho / c).sqrt()))
+    def at(self, radius: Any) -> tuple[dict[str, Any], Any] | None:
+        """The constants, remembered; beyond 0."""
+        radius = radius if radius > 0 else arb(2) ** -200
+        key = radius.str(60)
+        if key not in self.kept:
+            self.kept[key] = self.constants(radius)
+        return self.kept[key]
 
-    def holds_at(self, block: str, rho: Any, eta: float | None, radius: float) -> bool:
-        """Whether the theorem's inequalities hold on that ball."""
-        reached = self.at(block, rho, eta, arb(radius))
-        return reached is not None and bool(reached <= arb(radius))
+    def holds_at(self, blocks: list[str], rho: Any, eta: float | None, nodes: list[float], ball: float) -> bool:
+        """Whether the theorem's inequalities hold with these nodes and R = `ball`, of these blocks alone."""
+        if nodes[0] != 0 or ball not in nodes or sorted(set(nodes)) != nodes:
+            return False
+        sums = self._sums(blocks, eta, [arb(q) for q in nodes[: nodes.index(ball) + 1]])
+        return len(sums) == nodes.index(ball) and self._reached(sums[-1], eta, arb(ball)) >= rho
 
     def certifies(self, rho: Any, eta: float | None) -> bool:
-        """Whether they hold on some ball: R_*(R) from below, a little further every time."""
-        for block, lam in self.eigenvalues.items():
-            if not lam > 0:
-                continue
-            radius = rho / lam.sqrt()
-            for k in range(60):
-                reached = self.at(block, rho, eta, radius)
-                if reached is None:
-                    break
-                if reached <= radius:
-                    return True
-                radius = (reached * (1 + arb(2) ** (k - 60))).mid()
-        return False
+        """Whether they hold on the reference's grid, which is no finer than a certificate's."""
+        return bool(self.limits(eta)[0] >= rho)
+
+    def limits(self, eta: float | None) -> tuple[Any, Any]:
+        """The largest residual for which they hold on the reference's grid, and one above which they hold on none."""
+        if ("limits", eta) not in self.kept:
+            self.kept["limits", eta] = self._limits(eta)
+        return self.kept["limits", eta]
+
+    def _limits(self, eta: float | None) -> tuple[Any, Any]:
+        blocks = [name for name, value in self.eigenvalues.items() if value > 0]
+        if not blocks:
+            return arb(-1), arb(0)
+        low, high = -80.0, 60.0  # of log₂ R, where σ_min is no longer shown positive
+        for _ in range(60):
+            middle = (low + high) / 2
+            alive = self._best(blocks, arb(2) ** middle, arb(2) ** middle)
+            low, high = (middle, high) if alive is not None and alive > 0 else (low, middle)
+        endless = high == 60.0  # nothing bends
+        nodes = [(arb(2) ** low * j / INTERVALS).mid() for j in range(INTERVALS + 1)]
+        below, above = self._sums(blocks, eta, nodes), self._sums(blocks, eta, nodes, above=True)
+        least, most = arb(-1), arb(0)
+        for k, (total, plain, _) in enumerate(above, start=1):
+            # Λ of a ball between two nodes is at least that of the nearer one, and ∫e at least its sum from below.
+            found = self.at(nodes[k - 1])
+            share = arb(0) if eta is None or found is None else arb(eta) * found[1] / 2
+            plain = below[k - 2][1] if 2 <= k <= len(below) + 1 else arb(0)
+            most = max(most, total / (1 + share * plain), key=lambda v: v.mid())
+        for sums, node in zip(below, nodes[1:], strict=False):
+            least = max(least, self._reached(sums, eta, node), key=lambda v: v.mid())
+        return least, arb(2) ** 1000 if endless else most
+
+    def _reached(self, sums: tuple[Any, Any, Any], eta: float | None, radius: Any) -> Any:
+        """The largest ρ with ∫ce ≥ ρ and c > 0: G falls with ρ along a line."""
+        total, plain, least = sums
+        if eta is None:
+            return total
+        found = self.at(radius)
+        assert found is not None
+        share = arb(eta) * found[1] / 2
+        if not least > 0:
+            return arb(-1)
+        reached = total / (1 + share * plain)
+        # At c = 0 exactly nothing is certified: a little less.
+        return reached if not share * reached >= least else least / share * (1 - arb(2) ** -200)
+
+    def _best(self, blocks: list[str], at: Any, ball: Any) -> Any | None:
+        """max_b (σ_b − Λ_b p) at p with the constants of a ball."""
+        found = self.at(ball)
+        lines = [] if found is None else [(self.eigenvalues[b].sqrt(), found[0].get(b)) for b in blocks]
+        lines = [s - steep * at for s, steep in lines if steep is not None]
+        return max(lines, key=lambda v: v.mid()) if lines else None
+
+    def _sums(
+        self, blocks: list[str], eta: float | None, nodes: list[Any], *, above: bool = False
+    ) -> list[tuple[Any, Any, Any]]:
+        """Node by node ∫(1 − ηβ²/2)e, ∫e and the smallest 1 − ηβ²/2, as far as there are any.
+
+        With the constants of each interval's farther end by Gauss's rule of two points, which is exact for cubics; or, from
+        above, with those of its nearer end.
+        """
+        step, top, gauss = arb(0) if eta is None else arb(eta), self.lambda_max.sqrt(), 1 / arb(3).sqrt()
+        total, plain, least, found = arb(0), arb(0), arb(1), []
+        for p, q in itertools.pairwise(nodes):
+            ball = p if above else q
+            known = self.at(ball)
+            if known is None or (eta is not None and known[1] is None):
+                break
+            ends = [self._best(blocks, t, ball) for t in (p, q)]
+            if ends[1] is None or (not above and not ends[1] > 0):
+                break
+            whole, middle, half = arb(0) if eta is None else known[1], (p + q) / 2, (q - p) / 2
+
+            def first(t: Any, whole: Any = whole) -> Any:
+                return 1 - step * (top + whole * t) * (top + whole * t) / 2
+
+            if above and not first(p) > 0:
+                break
+            areas = []
+            for b in blocks:
+                steep = known[0].get(b)
+                if steep is not None:
+                    e = [self.eigenvalues[b].sqrt() - steep * t for t in (middle - half * gauss, middle + half * gauss)]
+                    c = [first(t) for t in (middle - half * gauss, middle + half * gauss)]
+                    areas.append((half * (c[0] * e[0] + c[1] * e[1]), half * (e[0] + e[1])))
+            charged, area = max(areas, key=lambda v: v[1].mid())
+            if above and (len(areas) > 1 or not first(q) > 0):
+                # The largest of some lines is convex, and below its chord.
+                charged = first(p) * half * (ends[0] + ends[1].max(arb(0)))
+            total, plain = total + charged, plain + area
+            least = first(q) if first(q).mid() < least.mid() else least
+            found.append((total, plain, least))
+        return found
 
 
 def jacobian(forward: Callable[..., list[Any]], weights: dict[str, Any], trained: list[str]) -> Any:

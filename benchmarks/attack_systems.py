@@ -109,16 +109,9 @@ def problem(name: str, g: np.random.Generator, **fixed: Any) -> Problem:
 
 
 def at_the_limit(truth: Layered, eta: float | None, size: float) -> float:
-    """The largest residual that 300 bits certify, by bisection of its logarithm; `size` where none is."""
-    low, high = -60.0, 10.0
-    if not truth.certifies(arb(10.0**low), eta):
-        return size
-    while high - low > 1e-13:
-        middle = (low + high) / 2
-        if middle in (low, high):
-            break
-        low, high = (middle, high) if truth.certifies(arb(10.0**middle), eta) else (low, middle)
-    return 10.0**low
+    """The largest residual that 300 bits certify; `size` where there is none, or none that is not."""
+    limit = truth.limits(eta)[0]
+    return float(limit) if 1e-60 < limit < 1e12 else size
 
 
 def attack(p: Problem, folder: Path | None = None) -> tuple[str, str]:
@@ -136,11 +129,14 @@ def attack(p: Problem, folder: Path | None = None) -> tuple[str, str]:
     if found.holds:
         assert found.proof.block is not None
         assert found.proof.ball is not None
-        if not p.truth.holds_at(found.proof.block, rho, p.eta, found.proof.ball):
+        blocks, nodes = found.proof.block.split(", "), list(found.proof.nodes)
+        if rho > p.truth.limits(p.eta)[1]:
+            return verdict, "it says yes where 300 bits say no on any grid"
+        if not p.truth.holds_at(blocks, rho, p.eta, nodes, found.proof.ball):
             return verdict, "it says yes where 300 bits say no"
         if folder is not None:
             rigorous.verify(folder / "certificate.json", *found.write(folder / "certificate.json"))
-    # The certificate's row of movements is coarser than the reference's: there a no within a few percent is no mistake.
+    # A certificate's row of movements is coarser than the reference's: there a no within a few percent is no mistake.
     elif (
         verdict == "FAILS"
         and "local" not in p.truth.eigenvalues

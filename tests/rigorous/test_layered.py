@@ -146,6 +146,7 @@ def test_relu_with_frozen_patterns_holds_on_small_balls_only(tmp_path):
     rigorous.verify(tmp_path / "c.json", *files)
     content = json.loads((tmp_path / "c.json").read_text())
     content["ball"] = float(1.01 * reach).hex()
+    content["nodes"].append(content["ball"])
     file.write(tmp_path / "c.json", {k: v for k, v in content.items() if k != "sha256"})
     with pytest.raises(rigorous.RefutedError, match="pattern of the ReLU network may change"):
         rigorous.verify(tmp_path / "c.json", *files)

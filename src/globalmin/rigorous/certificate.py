@@ -135,7 +135,8 @@ class RigorousCertificate:
                 k: {"meaning": file.meaning_of(k), "interval": [file.hex_of(v.lower), file.hex_of(v.upper)]}
                 for k, v in self.quantities.items()
             },
-            "witness": {k: [file.hex_of(v) for v in values] for k, values in p.witness.items()},
+            "nodes": [file.hex_of(q) for q in p.nodes],
+            "witness": {k: [[file.hex_of(v) for v in row] for row in rows] for k, rows in p.witness.items()},
             "conditions": {k: [file.hex_of(v.lower), file.hex_of(v.upper)] for k, v in p.conditions.items()},
             "conclusion": {
                 "statement": file.conclusion_of(self.theorem, p.step_size, p.radius, p.rate),
@@ -209,7 +210,7 @@ def certify(
             proof = prove(numbers, method, step_size)
         except (UnboundedError, UnsolvedError) as error:
             reason = f"not proven: {error}"
-            proof = Proof("UNDECIDED", reason, method, step_size, None, None, {}, None, None, None, None, {})
+            proof = Proof("UNDECIDED", reason, method, step_size)
         else:
             if proof.verdict != "HOLDS":
                 other = (

@@ -65,7 +65,7 @@ def equilibrium_numbers(
         }
     quantities = claimed(quantities)
     bound = _Bound({k: v.upper for k, v in quantities.items()}, phi, slope01)
-    readout = RigorousBlock("readout", bound.readout if smooth else bound.by_differences)
+    readout = RigorousBlock("readout", bound.readout)
     if not smooth:
         missing = f"{phi.name} has no finite sup|φ″| or sup|φ‴|: gradient descent has no certificate, flow may have one"
         return Numbers(quantities, (readout,), None, options, missing)
@@ -91,20 +91,10 @@ class _Bound:
         return (corner + (corner * corner + 4 * side * side).sqrt()) / 2
 
     def readout(self, radius: Any) -> Any:
-        """Λ_* of the read-out block: the better of two bounds."""
-        found, plain = self._solution(radius), self.by_differences(radius)
-        if found is None or plain is None:
-            return plain
-        return plain.min(found[1][0] * found[1][1])
-
-    def by_differences(self, radius: Any) -> Any:
-        """T‖[Z; X]‖(1 + TR), which asks for no smoothness."""
+        """T‖[Z; X]‖, by differences from the centre: asks for no smoothness."""
         with precision(PRECISION) as flint:
             both = self._resolvents(flint, radius)
-            if both is None:
-                return None
-            t = both[0]
-            return t * flint.arb(self.upper["features_norm"]) * (1 + t * radius)
+            return None if both is None else both[0] * flint.arb(self.upper["features_norm"])
 
     def witness(self, radius: Any) -> dict[str, list[float]]:
         """Five numbers that solve the system on this ball."""

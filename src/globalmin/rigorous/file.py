@@ -15,52 +15,59 @@ from typing import Any
 import numpy as np
 
 FORMAT = "globalmin-certificate"
-VERSION = 1
+VERSION = 2
 PACKAGES = ("globalmin", "numpy", "python-flint")
 
+_BLOCKS = (
+    "Let J be the Jacobian of the outputs, 0 = q_0 < q_1 < … < q_N, and for each of the blocks J_b of columns of J let "
+    "σ_b² ≤ λ_min(J_bJ_bᵀ) at θ₀ and σ_min(J_b) ≥ σ_b − Λ_bj q at every distance q ≤ q_j from θ₀. "
+)
+_PATHS = (
+    "Let J be the Jacobian of the outputs, 0 = q_0 < q_1 < … < q_N, and for each of the blocks J_b of columns of J let "
+    "σ_b² ≤ λ_min(J_bJ_bᵀ) at θ₀ and at the end of every path of the method from θ₀ of length q ≤ q_j let σ_min(J) ≥ "
+    "σ_b − Λ_bj q. "
+)
+_ABOUT = (
+    "Let θ_c be a point at the distance D from θ₀ with ‖f(θ_c) − y‖ ≤ ρ_c, and ρ₀ ≥ ‖f(θ₀) − y‖. Let J be the Jacobian "
+    "of the outputs, D = q_0 < q_1 < … < q_N, and for each of the blocks J_b of columns of J let σ_b² ≤ λ_min(J_bJ_bᵀ) "
+    "at θ_c and σ_min(J_b) ≥ σ_b − Λ_bj q at every distance q ≤ q_j from θ_c; on the ball of radius q_j around θ_c let "
+    "J have the Lipschitz constant Λ_j. "
+)
+_DESCENT = (
+    "On the ball of radius q_j around θ₀ let J have the Lipschitz constant Λ_j. For q_{j−1} < q ≤ q_j put e(q) = σ_b − "
+    "Λ_bj q, b the best of the blocks there, and c(q) = 1 − η(‖J(θ₀)‖ + Λ_j q)²/2 − ηΛρ₀/2. If R is a node, Λ its Λ_j, "
+    "ρ₀ ≥ ‖f(θ₀) − y‖, c > 0 up to R, σ_* = max_b (σ_b − Λ_b R) > 0 and ∫ce ≥ ρ₀ from 0 to R, then gradient descent θ "
+    "← θ − ηJᵀ(f − y) has a path of length at most R, its residual shrinks at least by the factor 1 − c(R)ησ_*² per "
+    "step, and it converges to a point where f = y. h = ρ₀/(2∫ce) from 0 to q_N."
+)
+_FLOW = (
+    "For q_{j−1} < q ≤ q_j put e(q) = σ_b − Λ_bj q, b the best of the blocks there. If R is a node, ρ₀ ≥ ‖f(θ₀) − y‖, "
+    "σ_* = max_b (σ_b − Λ_b R) > 0 and ∫e ≥ ρ₀ from 0 to R, then gradient flow dθ/dt = −Jᵀ(f − y) has a path of length "
+    "at most R, its residual falls at least as exp(−σ_*²t), and it converges to a point where f = y. h = ρ₀/(2∫e) from "
+    "0 to q_N."
+)
+
 THEOREMS = {
-    "kantorovich-block-descent": (
-        "Let J_* be the block's columns of the Jacobian J of the outputs, σ₀² ≤ λ_min(J_*J_*ᵀ) at θ₀, ρ₀ ≥ ‖f(θ₀) − y‖; on the "
-        "ball of radius R around θ₀ let ‖J_*(θ) − J_*(θ₀)‖ ≤ Λ_*‖θ − θ₀‖, let J have the Lipschitz constant Λ, and "
-        "β = ‖J(θ₀)‖ + ΛR. If c = 1 − η(β² + Λρ₀)/2 > 0, h = Λ_*ρ₀/(cσ₀²) < 1/2 and R_* = 2ρ₀/(c(σ₀ + σ_*)) ≤ R with "
-        "σ_* = σ₀√(1 − 2h), then gradient descent θ ← θ − ηJᵀ(f − y) has a path of length at most R_*, its residual shrinks at "
-        "least by the factor 1 − cησ_*² per step, and it converges to a point where f = y."
+    "kantorovich-block-descent": _BLOCKS + _DESCENT,
+    "kantorovich-block-flow": _BLOCKS + _FLOW,
+    "kantorovich-path-descent": _PATHS + _DESCENT,
+    "kantorovich-path-flow": _PATHS + _FLOW,
+    "kantorovich-displacement-descent": _ABOUT
+    + (
+        "Put β = ‖J(θ_c)‖, c₁ = 1 − η(β + Λ_0 D)²/2, c_D = c₁ − ηΛ_0ρ₀/2, ρ = min(ρ₀, (ρ_c + Λ_0D²/2)/c₁), s = max_b "
+        "(σ_b − Λ_b0 D), and for q_{j−1} < q ≤ q_j e(q) = σ_b − Λ_bj q, b the best of the blocks there, and c(q) = 1 − "
+        "η(β + Λ_j q)²/2 − ηΛρ/2. If R is a node, Λ its Λ_j, c_D > 0, s > 0, c > 0 up to R, σ_* = max_b (σ_b − Λ_b R) "
+        "> 0 and ∫ce ≥ ρ from D to R, then gradient descent θ ← θ − ηJᵀ(f − y) from θ₀ has a path of length at most R "
+        "− D + (ρ₀ − ρ)/(c_D s) within the distance R of θ_c, its residual shrinks at least by the factor 1 − min(c_D, "
+        "c(R))ησ_*² per step, and it converges to a point where f = y. h = ρ/(2∫ce) from D to q_N."
     ),
-    "kantorovich-block-flow": (
-        "Let J_* be the block's columns of the Jacobian J of the outputs, σ₀² ≤ λ_min(J_*J_*ᵀ) at θ₀, ρ₀ ≥ ‖f(θ₀) − y‖, and on "
-        "the ball of radius R around θ₀ let ‖J_*(θ) − J_*(θ₀)‖ ≤ Λ_*‖θ − θ₀‖. If h = Λ_*ρ₀/σ₀² < 1/2 and "
-        "R_* = 2ρ₀/(σ₀ + σ_*) ≤ R with σ_* = σ₀√(1 − 2h), then gradient flow dθ/dt = −Jᵀ(f − y) has a path of length at most "
-        "R_*, its residual falls at least as exp(−σ_*²t), and it converges to a point where f = y."
-    ),
-    "kantorovich-path-descent": (
-        "Let J be the Jacobian of the outputs, σ₀² ≤ λ_min(JJᵀ) at θ₀, ρ₀ ≥ ‖f(θ₀) − y‖; at the end of every path of gradient "
-        "descent from θ₀ of length l ≤ R let σ_min(J) ≥ σ₀ − Λ_*l; on the ball of radius R around θ₀ let J have the Lipschitz "
-        "constant Λ, and β = ‖J(θ₀)‖ + ΛR. If c = 1 − η(β² + Λρ₀)/2 > 0, h = Λ_*ρ₀/(cσ₀²) < 1/2 and "
-        "R_* = 2ρ₀/(c(σ₀ + σ_*)) ≤ R with σ_* = σ₀√(1 − 2h), then gradient descent θ ← θ − ηJᵀ(f − y) has a path of length at "
-        "most R_*, its residual shrinks at least by the factor 1 − cησ_*² per step, and it converges to a point where f = y."
-    ),
-    "kantorovich-path-flow": (
-        "Let J be the Jacobian of the outputs, σ₀² ≤ λ_min(JJᵀ) at θ₀, ρ₀ ≥ ‖f(θ₀) − y‖; at the end of every path of gradient "
-        "flow from θ₀ of length l ≤ R let σ_min(J) ≥ σ₀ − Λ_*l. If h = Λ_*ρ₀/σ₀² < 1/2 and R_* = 2ρ₀/(σ₀ + σ_*) ≤ R with "
-        "σ_* = σ₀√(1 − 2h), then gradient flow dθ/dt = −Jᵀ(f − y) has a path of length at most R_*, its residual falls at "
-        "least as exp(−σ_*²t), and it converges to a point where f = y."
-    ),
-    "kantorovich-displacement-descent": (
-        "Let θ_c be a point at the distance D from θ₀ with ‖f(θ_c) − y‖ ≤ ρ_c, and ρ₀ ≥ ‖f(θ₀) − y‖. Let J_* be the block's "
-        "columns of the Jacobian J of the outputs, σ₀² ≤ λ_min(J_*J_*ᵀ) at θ_c; on the ball of radius R around θ_c let "
-        "‖J_*(θ) − J_*(θ_c)‖ ≤ Λ_*‖θ − θ_c‖, let J have the Lipschitz constant Λ, and β = ‖J(θ_c)‖ + ΛR. Put c₁ = 1 − ηβ²/2, "
-        "c = c₁ − ηΛρ₀/2, b = min(ρ₀, (ρ_c + ΛD²/2)/c₁), s = σ₀ − Λ_*D. If c > 0, s > 0, h = Λ_*b/(cs²) < 1/2 and D + p ≤ R "
-        "with p = 2b/(c(s + σ_*)), σ_* = s√(1 − 2h), then gradient descent θ ← θ − ηJᵀ(f − y) from θ₀ has a path of length at "
-        "most p + (ρ₀ − b)/(cs) within the distance D + p of θ_c, its residual shrinks at least by the factor 1 − cησ_*² per "
-        "step, and it converges to a point where f = y."
-    ),
-    "kantorovich-displacement-flow": (
-        "Let θ_c be a point at the distance D from θ₀ with ‖f(θ_c) − y‖ ≤ ρ_c, and ρ₀ ≥ ‖f(θ₀) − y‖. Let J_* be the block's "
-        "columns of the Jacobian J of the outputs, σ₀² ≤ λ_min(J_*J_*ᵀ) at θ_c; on the ball of radius R around θ_c let "
-        "‖J_*(θ) − J_*(θ_c)‖ ≤ Λ_*‖θ − θ_c‖, and let J have the Lipschitz constant Λ. Put b = min(ρ₀, ρ_c + ΛD²/2) and "
-        "s = σ₀ − Λ_*D. If s > 0, h = Λ_*b/s² < 1/2 and D + p ≤ R with p = 2b/(s + σ_*), σ_* = s√(1 − 2h), then gradient flow "
-        "dθ/dt = −Jᵀ(f − y) from θ₀ has a path of length at most p + (ρ₀ − b)/s within the distance D + p of θ_c, its residual "
-        "falls at least as exp(−σ_*²t), and it converges to a point where f = y."
+    "kantorovich-displacement-flow": _ABOUT
+    + (
+        "Put ρ = min(ρ₀, ρ_c + Λ_0D²/2), s = max_b (σ_b − Λ_b0 D), and for q_{j−1} < q ≤ q_j e(q) = σ_b − Λ_bj q, b "
+        "the best of the blocks there. If R is a node, s > 0, σ_* = max_b (σ_b − Λ_b R) > 0 and ∫e ≥ ρ from D to R, "
+        "then gradient flow dθ/dt = −Jᵀ(f − y) from θ₀ has a path of length at most R − D + (ρ₀ − ρ)/s within the "
+        "distance R of θ_c, its residual falls at least as exp(−σ_*²t), and it converges to a point where f = y. h = "
+        "ρ/(2∫e) from D to q_N."
     ),
 }
 """Each theorem by its id, in words; docs/theory/kantorovich.md has the proofs."""

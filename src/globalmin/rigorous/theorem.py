@@ -1,45 +1,69 @@
-r"""Theorem K of docs/theory/kantorovich.md decided in ball arithmetic, from intervals of its numbers.
+r"""The theorem of docs/theory/kantorovich.md decided in ball arithmetic, from intervals of its numbers.
 
-With λ = σ₀² ≤ λ_min(J_*J_*ᵀ), ρ₀ ≤ ρ, β = ‖J(θ₀)‖ + ΛR and c = 1 − η(β² + Λρ)/2 (flow: c = 1), all of
+At distances D = q_0 < q_1 < … < q_N from the point where the constants were taken (D = 0: the weights themselves) take Λ_j, a
+Lipschitz constant of J on the ball of radius q_j, and for every block Λ_bj with σ_min(J_b) ≥ σ_b − Λ_bj q at distances q ≤ q_j
+(or at the end of paths of length q). On (q_{j−1}, q_j], with b₀ ≥ ‖J‖ at the point and b the best block there,
 
-    c > 0,   h = Λ_*ρ/(cλ) < 1/2,   R_* = 2ρ/(c(σ₀ + σ_*)) ≤ R,   σ_* = √(λ − 2Λ_*ρ/c)
+    c(q) = 1 − η(b₀ + Λ_j q)²/2 − ηΛρ/2  (flow: 1),      e(q) = σ_b − Λ_bj q,
 
-are shown for the worst ends of the intervals and for a radius R that is part of the result. Nothing depends on how R was found.
+which is a polynomial, so that ∫ce is exact up to rounding: a lower bound of the theorem's G. R is one of the nodes, Λ the
+constant of its ball. Shown are c > 0 up to R, σ_* = max_b(σ_b − Λ_b R) > 0 and ∫ce ≥ ρ up to R; and h = ρ/(2∫ce) < 1/2 up to
+the last node. Nothing depends on how the nodes were found.
 
-The displacement form takes its constants at another point θ_c, at the distance D, where the residual is ρ_c. With
-c₁ = 1 − ηβ²/2, b = min(ρ₀, (ρ_c + ΛD²/2)/c₁) and s = σ₀ − Λ_*D it asks for s > 0, c > 0, h = Λ_*b/(cs²) < 1/2 and D + p ≤ R,
-p = 2b/(c(s + σ_*)), σ_* = √(s² − 2Λ_*b/c). With D = 0 and b = ρ₀ it is the first form. In the
-path form Λ_* bounds what a path of length R does.
+The displacement form takes its constants at another point θ_c, at the distance D, where the residual is ρ_c: with
+c₁ = 1 − ηβ(D)²/2 it puts min(ρ₀, (ρ_c + Λ_0D²/2)/c₁) in the place of ρ, and asks for c_D = c₁ − ηΛ_0ρ₀/2 > 0 besides.
+
+Why a grid serves: the largest of the e's of all intervals that are not over yet falls with q, and bounds σ_min(J) from below;
+likewise for c. So the sum is at most the G of an admissible ψ and β.
 """
 
 import dataclasses
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-from .enclosure import TINY, Interval, UnboundedError
+from .enclosure import Interval
 from .flint import PRECISION, down, precision, up
 
 Verdict = Literal["HOLDS", "FAILS", "UNDECIDED"]
 Method = Literal["descent", "flow"]
 HOPE = 1e-9
 """By how much the upper bounds of Λ are taken to be off at most, relatively, where FAILS is told from UNDECIDED."""
+NODES = 48
+"""Intervals up to four times the shortest path that there can be; where the ball ends before, up to its end."""
+FURTHER = 16
+"""Intervals beyond, each larger than the one before by the same factor."""
+FINER = 4
+"""So many times as many, where h comes out near 1/2."""
+FAR = 2.0**40
+"""Radii looked at, in units of the shortest path there can be."""
+SLACK = 2.0**-50
+"""By how much a stated bound is wider, relatively: other formulas need not give its last digit."""
 
 Bound = Callable[[Any], Any]
 """From the radius R, an Arb ball, to a ball that is at least the Lipschitz constant on the ball of that radius; `None` where
 nothing is proven there."""
 
+Step = Callable[[float, Any, Any], tuple[Any, float] | None]
+"""From (what is carried along, p, q) to Λ_* for the paths whose length is between p and q, and what is carried further."""
+
 
 @dataclasses.dataclass(frozen=True)
 class RigorousBlock:
-    """Some of the parameters, with λ_min of their share of the Gram matrix and the Lipschitz constant of their Jacobian.
+    """Some of the parameters, with λ_min of their share of the Gram matrix, and how fast their least singular value can fall.
 
-    `along_path`: all parameters, and `lipschitz` bounds what a path of that length can do, not every point of the ball.
+    `march`, in place of `lipschitz`: all parameters, and a bound of what a path of that length can do, node by node.
     """
 
     key: str  # as it stands in the file; `lambda_min_<key>` is its eigenvalue among the quantities
-    lipschitz: Bound
-    along_path: bool = False
+    lipschitz: Bound | None
+    march: Step | None = None
+
+    @property
+    def along_path(self) -> bool:
+        """Whether it is about paths, and not about every point of the ball."""
+        return self.march is not None
 
     @property
     def eigenvalue(self) -> str:
@@ -65,11 +89,19 @@ class Numbers:
     missing: str = ""
     witness: Callable[[Any], dict[str, list[float]]] = lambda radius: {}
     further: Callable[[], "Numbers | None"] = lambda: None
+    kept: dict[Any, Any] = dataclasses.field(default_factory=dict, repr=False, compare=False)  # constants by radius
 
     @property
     def displaced(self) -> bool:
         """Whether the constants are those of another point."""
         return "distance" in self.quantities
+
+    def constant(self, bound: Bound, radius: Any) -> Any:
+        """`bound` at a radius; one radius is asked about for several step sizes."""
+        key = (bound, float(radius))
+        if key not in self.kept:
+            self.kept[key] = bound(radius)
+        return self.kept[key]
 
 
 def claimed(quantities: dict[str, Interval]) -> dict[str, Interval]:
@@ -91,14 +123,15 @@ class Proof:
     reason: str
     method: Method
     step_size: float | None
-    block: str | None
-    ball: float | None  # R
-    conditions: dict[str, Interval]
-    radius: float | None  # no iterate is further away than this, from above
-    path: float | None  # length of the whole path, from above
-    sigma_star: float | None  # from below
-    rate: float | None  # of the residual, per step or per unit of time, from above
-    witness: dict[str, list[float]]
+    block: str | None = None  # those that were the best on some interval, joined by ", "
+    ball: float | None = None  # R
+    conditions: dict[str, Interval] = dataclasses.field(default_factory=dict)
+    radius: float | None = None  # no iterate is further away than this, from above
+    path: float | None = None  # length of the whole path, from above
+    sigma_star: float | None = None  # from below
+    rate: float | None = None  # of the residual, per step or per unit of time, from above
+    nodes: tuple[float, ...] = ()  # q_0, …, q_N
+    witness: dict[str, list[list[float]]] = dataclasses.field(default_factory=dict)  # node by node
     along_path: bool = False
 
 
@@ -107,172 +140,431 @@ def prove(numbers: Numbers, method: Method, step_size: float | None) -> Proof:
 
     **Arguments:** `step_size`: η, a positive double that is taken as it is; `None` for the flow.
 
-    **Returns:** HOLDS only where every inequality is proven; FAILS where they are not met for the best ends of ρ₀, σ₀ and
-    ‖J‖ either (and Λ smaller by `HOPE`); UNDECIDED in between. The proof of the block with the smallest h.
+    **Returns:** HOLDS only where every inequality is proven; FAILS where on a grid of this fineness they are not met for the
+    best ends of ρ₀, σ₀ and ‖J‖ either (and Λ smaller by `HOPE`); UNDECIDED in between.
     """
     if method == "descent" and (step_size is None or not (step_size > 0 and math.isfinite(step_size))):
         raise ValueError(f"step_size: a positive number expected, {step_size} came")
     eta = step_size if method == "descent" else None
     blocks = [b for b in numbers.blocks if not (numbers.displaced and b.along_path)]
     if not blocks or ((method == "descent" or numbers.displaced) and numbers.lipschitz is None):
-        reason = numbers.missing or "no proven bound on the change of the Jacobian"
-        return Proof("FAILS", reason, method, eta, None, None, {}, None, None, None, None, {})
+        return Proof("FAILS", numbers.missing or "no proven bound on the change of the Jacobian", method, eta)
     with precision(PRECISION) as flint:
-        found = [_search(flint, numbers, block, eta, worst=True) for block in blocks]
-        proven = [f for f in found if f.verdict == "HOLDS"]
-        if proven:
-            best = min(proven, key=lambda f: f.conditions["h"].upper)
-            return dataclasses.replace(best, witness=numbers.witness(flint.arb(best.ball)))
-        hopeful = any(_search(flint, numbers, block, eta, worst=False).verdict == "HOLDS" for block in blocks)
-        best = min(found, key=lambda f: f.conditions["h"].upper if "h" in f.conditions else math.inf)
-        words = (
-            f"not proven: {best.reason}; it may hold, the error bounds are too wide to tell" if hopeful else best.reason
+        found = _search(_Sum(flint, numbers, blocks, eta, worst=True))
+        if found.verdict == "HOLDS":
+            rows = [numbers.witness(flint.arb(q)) for q in found.nodes]
+            names = {name for row in rows for name in row}
+            witness = {name: [row.get(name, []) for row in rows] for name in sorted(names)}
+            return dataclasses.replace(found, witness={**witness, **found.witness})
+        hopeful = _search(_Sum(flint, numbers, blocks, eta, worst=False)).verdict == "HOLDS"
+        words = f"not proven: {found.reason}; it may hold, the error bounds are too wide to tell"
+        return dataclasses.replace(
+            found, verdict="UNDECIDED" if hopeful else "FAILS", reason=words if hopeful else found.reason
         )
-        silent = dataclasses.replace(best, ball=None, radius=None, path=None, sigma_star=None, rate=None)
-        return dataclasses.replace(silent, verdict="UNDECIDED" if hopeful else "FAILS", reason=words)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Attempt:
-    """The theorem on the ball of one radius R; `ratio` is (D + p)/R, `None` where an inequality before R_* ≤ R fails."""
+class _Row:
+    """The sum up to a node. `carried` is that of the blocks along the path."""
 
-    ball: float
-    conditions: dict[str, Interval]
-    reason: str = ""
-    ratio: float | None = None
-    radius: float | None = None
-    path: float | None = None
-    sigma_star: float | None = None
-    rate: float | None = None
-    fits: bool = False  # R_* ≤ R, proven
+    q: float
+    first: Any  # c without the share of Λ: 1 − ηβ²/2
+    least: Any  # the smallest of these so far
+    whole: Any  # Λ on the ball; 0 where it is not needed
+    slopes: tuple[Any, ...]  # Λ_b, `None` where nothing is proven
+    left: Any  # max_b (σ_b − Λ_b q)
+    used: int | None  # the best block on the interval that ends here
+    charged: Any  # ∫ (1 − ηβ²/2) e
+    plain: Any  # ∫ e
+    carried: tuple[float | None, ...]
 
 
-def _search(flint: Any, numbers: Numbers, block: RigorousBlock, eta: float | None, *, worst: bool) -> Proof:
-    """Find a radius for which the theorem is proven.
+class SilentError(Exception):
+    """Why the theorem says nothing, in words."""
 
-    The constants grow with R, so that what fails at ρ/σ₀, below which no radius serves, fails for good. From there R follows
-    R_*(R); where that creeps (near the limit of the theorem the two solutions of R_*(R) = R meet) the smallest R_*/R is looked
-    for: R_* is convex in R for Λ that is, and then R_*/R has one minimum.
-    """
-    rho, eigenvalue = numbers.quantities["rho_0"], numbers.quantities[block.eigenvalue]
-    r = flint.arb(rho.upper if worst else rho.lower)
-    lam = flint.arb(eigenvalue.lower if worst else eigenvalue.upper)
-    method: Method = "flow" if eta is None else "descent"
-    far = numbers.quantities["distance"].upper if numbers.displaced else None
 
-    def closed(found: _Attempt) -> Proof:
-        verdict: Verdict = "HOLDS" if found.fits else "FAILS"
-        return Proof(
-            verdict, found.reason, method, eta, block.key, found.ball, found.conditions, found.radius, found.path,
-            found.sigma_star, found.rate, {}, block.along_path,
+class _Sum:
+    """The sums of the theorem, node after node, from the worst or the best ends of the intervals."""
+
+    def __init__(
+        self, flint: Any, numbers: Numbers, blocks: Sequence[RigorousBlock], eta: float | None, *, worst: bool
+    ):
+        self.flint, self.numbers, self.blocks, self.worst = flint, numbers, blocks, worst
+        self.eta: Any = None if eta is None else flint.arb(eta)
+        values = (numbers.quantities[b.eigenvalue] for b in blocks)
+        self.squares = [flint.arb(v.lower if worst else v.upper) for v in values]
+        self.sigmas = [v.sqrt() if v > 0 else flint.arb(0) for v in self.squares]
+        self.rho = self.end("rho_0")
+        self.far = self.end("distance") if numbers.displaced else flint.arb(0)
+        self.norm = flint.arb(0) if eta is None else self.end("lambda_max").sqrt()
+
+    def end(self, name: str) -> Any:
+        """A quantity that is bounded from above."""
+        interval = self.numbers.quantities[name]
+        return self.flint.arb(interval.upper if self.worst else max(interval.lower, 0.0))
+
+    def hoped(self, slope: Any) -> Any:
+        """A Lipschitz constant at that end."""
+        return slope if slope is None or self.worst else slope * (1 - HOPE)
+
+    def whole(self, radius: Any) -> Any:
+        """Λ of the whole Jacobian, `None` where nothing is proven."""
+        assert self.numbers.lipschitz is not None
+        return self.hoped(self.numbers.constant(self.numbers.lipschitz, radius))
+
+    def start(self) -> _Row:
+        """The row at D."""
+        zero, one = self.flint.arb(0), self.flint.arb(1)
+        if not self.numbers.displaced:
+            left = max(self.sigmas, key=lambda s: s.mid())
+            none: tuple[Any, ...] = (None,) * len(self.blocks)
+            carried = tuple(0.0 if b.along_path else None for b in self.blocks)
+            return _Row(0.0, one, one, zero, none, left, None, zero, zero, carried)
+        whole = self.whole(self.far)
+        slopes = tuple(
+            None if b.lipschitz is None else self.hoped(self.numbers.constant(b.lipschitz, self.far))
+            for b in self.blocks
+        )
+        if whole is None or all(s is None for s in slopes):
+            raise SilentError(UNBOUNDED)
+        first = self._first(whole, self.far)
+        left = self._left(slopes, self.far)
+        if not left > 0:
+            raise SilentError("the Jacobian may lose its rank between here and the point that fits the data (ΛD ≥ σ₀)")
+        return _Row(float(self.far), first, first, whole, slopes, left, None, zero, zero, (None,) * len(self.blocks))
+
+    def target(self, start: _Row) -> tuple[Any, Any]:
+        """The residual that G has to reach, and c_D."""
+        if not self.numbers.displaced:
+            return self.rho, self.flint.arb(1)
+        early = start.first
+        if self.eta is not None:
+            early = early - self.eta * start.whole * self.rho / 2
+        if not early > 0:
+            raise SilentError(
+                f"the step size {float(self.eta or 0):.4g} is too large for the curvature on the ball (c ≤ 0)"
+            )
+        return self.rho.min((self.end("rho_c") + start.whole * self.far * self.far / 2) / start.first), early
+
+    def step(self, before: _Row, q: float) -> _Row | None:
+        """The row at q; `None` where nothing is proven on that ball, or σ_min may be 0 there."""
+        radius, low = self.flint.arb(q), self.flint.arb(before.q)
+        whole = self.flint.arb(0)
+        if self.eta is not None:
+            whole = self.whole(radius)
+            if whole is None:
+                return None
+        slopes, carried = [], []
+        for block, moved in zip(self.blocks, before.carried, strict=True):
+            if block.march is None:
+                assert block.lipschitz is not None
+                slopes.append(self.hoped(self.numbers.constant(block.lipschitz, radius)))
+                carried.append(None)
+                continue
+            found = None if moved is None else block.march(moved, low, radius)
+            slopes.append(None if found is None else self.hoped(found[0]))
+            carried.append(None if found is None else found[1])
+        left = self._left(slopes, radius)
+        if left is None or not left > 0:
+            return None
+        middle, length = (low + radius) / 2, radius - low
+        best, plain = None, None
+        for b, (sigma, slope) in enumerate(zip(self.sigmas, slopes, strict=True)):
+            if slope is not None:
+                area = length * (sigma - slope * middle)
+                if plain is None or area.mid() > plain.mid():
+                    best, plain = b, area
+        assert best is not None
+        first, charged = self._first(whole, radius), plain
+        if self.eta is not None:  # Simpson's rule is exact for a cubic
+            parts = [self._first(whole, at) * (self.sigmas[best] - slopes[best] * at) for at in (low, middle, radius)]
+            charged = length * (parts[0] + 4 * parts[1] + parts[2]) / 6
+        least = first if first.mid() < before.least.mid() else before.least
+        return _Row(
+            q, first, least, whole, tuple(slopes), left, best, before.charged + charged, before.plain + plain,
+            tuple(carried),
         )  # fmt: skip
 
-    def at(ball: float) -> _Attempt:
-        return _attempt(flint, numbers, block, eta, r, lam, ball, worst=worst)
+    def bend(self, row: _Row, target: Any) -> Any:
+        """ηΛρ/2."""
+        return self.flint.arb(0) if self.eta is None else self.eta * row.whole * target / 2
 
-    if not lam > 0:
-        return closed(_Attempt(0.0, {}, "the Gram matrix is not shown positive definite (σ₀ = 0 within its error)"))
-    start = up(r / lam.sqrt()) if far is None else max(far, TINY)
-    first = found = at(start)
-    for k in range(30):
-        if found.fits or found.ratio is None:
-            break
-        found = at(found.ball * found.ratio * (1 + 1e-12 * 2**k))
-    if not found.fits and first.ratio is not None and math.isfinite(first.ratio):
-        found = _smallest_ratio(at, start, start * max(4.0 * first.ratio, 4.0))
-    for _ in range(3):  # R_* of a ball that fits is a ball that fits, and its constants are smaller
-        if found.fits and found.ratio is not None:
-            smaller = at(found.ball * found.ratio * (1 + 1e-12))
-            found = smaller if smaller.fits else found
-    if found.fits or found.reason:
-        return closed(found)
-    return closed(dataclasses.replace(found, reason="no radius was found on which the constants and the path agree"))
+    def gain(self, row: _Row | None, target: Any) -> Any:
+        """∫ce up to this node as R; `None` unless c > 0 up to there."""
+        if row is None:
+            return None
+        bend = self.bend(row, target)
+        return row.charged - bend * row.plain if row.least - bend > 0 else None
+
+    def alive(self, q: float) -> bool:
+        """Whether some block is proven regular at that distance."""
+        radius = self.flint.arb(q)
+        for block, sigma in zip(self.blocks, self.sigmas, strict=True):
+            slope: Any = None
+            if block.march is None:
+                assert block.lipschitz is not None
+                slope = self.numbers.constant(block.lipschitz, radius)
+            else:
+                moved, steps = 0.0, [radius * j / NODES for j in range(NODES + 1)]
+                for low, high in itertools.pairwise(steps):
+                    found = block.march(moved, low, high)
+                    slope, moved = (None, 0.0) if found is None else found
+                    if found is None:
+                        break
+            if slope is not None and sigma - slope * radius > 0:
+                return True
+        return False
+
+    def _first(self, whole: Any, radius: Any) -> Any:
+        if self.eta is None:
+            return self.flint.arb(1)
+        beta = self.norm + whole * radius
+        return 1 - self.eta * beta * beta / 2
+
+    def _left(self, slopes: Sequence[Any], radius: Any) -> Any:
+        found = None
+        for sigma, slope in zip(self.sigmas, slopes, strict=True):
+            if slope is not None:
+                value = sigma - slope * radius
+                found = value if found is None else found.max(value)
+        return found
 
 
-def _smallest_ratio(at: Callable[[float], _Attempt], low: float, high: float) -> _Attempt:
-    """Golden section for the smallest R_*/R, on the logarithm of R; the first ball that fits ends it."""
-    golden = (math.sqrt(5) - 1) / 2
-    a, b = math.log(low), math.log(high)
-    x, y = b - golden * (b - a), a + golden * (b - a)
-    left, right = at(math.exp(x)), at(math.exp(y))
-    best = left
-    for _ in range(60):
-        for found in (left, right):
-            if found.fits:
-                return found
-        best = left if left.ratio is not None or right.ratio is None else right
-        if right.ratio is None or (left.ratio is not None and left.ratio <= right.ratio):
-            b, y, right = y, x, left
-            x = b - golden * (b - a)
-            left = at(math.exp(x))
+UNBOUNDED = "on the ball that the residual asks for, nothing bounds the change of the Jacobian"
+OUT_OF_RANGE = "a number of the theorem left the range of double precision"
+
+
+def _search(total: _Sum) -> Proof:
+    """Nodes on which the theorem is proven, or what is missing."""
+    method: Method = "flow" if total.eta is None else "descent"
+    eta = None if total.eta is None else float(total.eta)
+    try:
+        return _decided(total, method, eta)
+    except SilentError as silent:
+        return Proof("FAILS", str(silent), method, eta)
+
+
+def _decided(total: _Sum, method: Method, eta: float | None) -> Proof:
+    if not any(v > 0 for v in total.squares):
+        raise SilentError("the Gram matrix is not shown positive definite (σ₀ = 0 within its error)")
+    start = total.start()
+    target, early = total.target(start)
+    # The grid is the same for every step size.
+    asked = target
+    if total.numbers.displaced:
+        asked = total.rho.min(total.end("rho_c") + start.whole * total.far * total.far / 2)
+    unit = float(asked / start.left)
+    if not (math.isfinite(unit) and math.isfinite(start.q)):
+        raise SilentError(OUT_OF_RANGE)
+    unit = max(unit, 2.0**-52 * start.q, 1e-300)
+    alive, dead = _turning(total, start.q, unit)
+    rows = _rows(total, start, [start.q + p for p in _grid(alive - start.q, unit, NODES)])
+    if len(rows) < 2:
+        raise SilentError(UNBOUNDED)
+    peak = _peak(total, rows, target)
+    if peak is None:
+        raise SilentError(
+            f"the step size {eta:.4g} is too large for the curvature on the ball (c ≤ 0)"
+            if eta is not None
+            else UNBOUNDED
+        )
+    straight = all(_same(rows[1], row) for row in rows[2:])
+    h = float(target / (2 * total.gain(rows[peak], target)))
+    near = 0.4 < h < 0.7
+    if near and not straight:
+        last = min(alive, start.q + 1.3 * (rows[peak].q - start.q))
+        fine = _rows(total, start, [start.q + p for p in _grid(last - start.q, unit, FINER * NODES)])
+        found = _peak(total, fine, target)
+        if found is not None:
+            rows, peak = fine, found
+    steps = 60 if 0.49 < h < 0.52 else 28
+    rows = _refined(total, rows, peak, target, dead, steps) if near or straight else rows[: peak + 1]
+    h = target / (2 * total.gain(rows[-1], target))
+    conditions = _conditions(total, rows[-1], target, early, h)
+    if not 2 * h < 1:
+        reason = f"h = {float(h):.6g} where less than 1/2 is needed: missed by a factor of {float(2 * h):.6g}"
+        return Proof("FAILS", reason, method, eta, _blocks(total, rows), None, conditions)
+    rows, at = _at_the_radius(total, rows, target)
+    final, last = rows[at], rows[-1]
+    h = target / (2 * total.gain(last, target))
+    c = _least(early, final.first - total.bend(final, target))
+    radius = total.flint.arb(final.q)
+    path = radius - total.far + (total.rho - target) / (early * start.left)
+    away = path.min(total.far + radius) if total.numbers.displaced else path
+    star = final.left
+    rate = (-star * star).exp() if total.eta is None else 1 - c * total.eta * star * star
+    found = (up(away), up(path), down(star), up(rate))
+    conditions = _conditions(total, final, target, early, h)
+    if not (2 * h < 1 and all(math.isfinite(v) for v in (*found, float(h)))):
+        raise SilentError(OUT_OF_RANGE)
+    witness = {}
+    for b, block in enumerate(total.blocks):
+        if block.along_path and any(row.used == b for row in rows):
+            moved = (row.carried[b] for row in rows)
+            witness["movements"] = [[] if v is None else [v] for v in moved]
+    return Proof(
+        "HOLDS", "", method, eta, _blocks(total, rows), final.q, conditions, *found,
+        nodes=tuple(row.q for row in rows), witness=witness, along_path=bool(witness),
+    )  # fmt: skip
+
+
+def _conditions(total: _Sum, row: _Row, target: Any, early: Any, h: Any) -> dict[str, Interval]:
+    """What the file states of the node R besides its hypotheses; Λ_* is that of the best block there."""
+    wide, radius = 1 + total.flint.arb(SLACK), total.flint.arb(row.q)
+    lines = [(s - v * radius, v) for s, v in zip(total.sigmas, row.slopes, strict=True) if v is not None]
+    slope = max(lines, key=lambda line: line[0].mid())[1]
+    try:
+        found = {
+            "lipschitz_block": Interval(0.0, up(slope * wide)),
+            "c": Interval(down(_least(early, row.first - total.bend(row, target)) / wide), 1.0),
+            "h": Interval(0.0, up(h * wide)),
+        }
+        if total.eta is not None:
+            found["lipschitz"] = Interval(0.0, up(row.whole * wide))
+            found["beta"] = Interval(0.0, up((total.norm + row.whole * radius) * wide))
+        if total.numbers.displaced:
+            found["target"] = Interval(0.0, up(target * wide))
+    except ValueError:
+        raise SilentError(OUT_OF_RANGE) from None
+    return found
+
+
+def _blocks(total: _Sum, rows: Sequence[_Row]) -> str:
+    used = {row.used for row in rows}
+    return ", ".join(block.key for b, block in enumerate(total.blocks) if b in used)
+
+
+def _least(a: Any, b: Any) -> Any:
+    return a.min(b)
+
+
+def _same(one: _Row, other: _Row) -> bool:
+    """Whether the constants do not depend on the ball."""
+    numbers = [[row.whole, *row.slopes] for row in (one, other)]
+    return all(
+        (u is None) == (v is None) and (u is None or float(u) == float(v)) for u, v in zip(*numbers, strict=True)
+    )
+
+
+def _grid(length: float, unit: float, nodes: int) -> list[float]:
+    """Where nodes are put, from 0 on."""
+    near = min(4 * unit, length)
+    found = [near * j / nodes for j in range(1, nodes + 1)]
+    if length > near:
+        count = FURTHER * (nodes // NODES)
+        found += [near * (length / near) ** (j / count) for j in range(1, count + 1)]
+    return found
+
+
+def _turning(total: _Sum, far: float, unit: float) -> tuple[float, float]:
+    """Two radii near which the bound of σ_min comes down to 0: above at the first, not shown to be at the second."""
+    low, high = far, far + unit
+    while high < far + FAR * unit and total.alive(high):
+        low, high = high, far + 2 * (high - far)
+    if low > far and high >= far + FAR * unit:
+        return low, low
+    for _ in range(14 if low > far else 30):
+        middle = low + (high - low) / 2
+        if total.alive(middle):
+            low = middle
         else:
-            a, x, left = x, y, right
-            y = a + golden * (b - a)
-            right = at(math.exp(y))
+            high = middle
+    if low == far:
+        raise SilentError(UNBOUNDED)
+    return low, high
+
+
+def _rows(total: _Sum, start: _Row, nodes: Sequence[float]) -> list[_Row]:
+    """The sums at the nodes, as far as they are proven."""
+    rows = [start]
+    for q in nodes:
+        row = total.step(rows[-1], q) if q > rows[-1].q else None
+        if row is None:
+            break
+        rows.append(row)
+    return rows
+
+
+def _peak(total: _Sum, rows: Sequence[_Row], target: Any) -> int | None:
+    """Where G is largest."""
+    best, most = None, None
+    for k, row in enumerate(rows[1:], start=1):
+        gain = total.gain(row, target)
+        if gain is not None and gain > 0 and (most is None or gain > most):
+            best, most = k, gain
     return best
 
 
-def _attempt(
-    flint: Any, numbers: Numbers, block: RigorousBlock, eta: float | None, r: Any, lam: Any, ball: float, *, worst: bool
-) -> _Attempt:
-    """Every inequality of the theorem on the ball of that radius, in balls; `r` and `lam` stand for ρ₀ and σ₀²."""
-    conditions: dict[str, Interval] = {}
+def _refined(total: _Sum, rows: list[_Row], peak: int, target: Any, dead: float, steps: int) -> list[_Row]:
+    """The rows up to where G is largest between the nodes, by golden sections on either side of the node where it is."""
+    golden = (math.sqrt(5) - 1) / 2
+    best, most = rows[: peak + 1], total.gain(rows[peak], target)
+    after = rows[peak + 1].q if peak + 1 < len(rows) else max(dead, rows[peak].q)
+    for kept, end in ((rows[:peak], rows[peak].q), (rows[: peak + 1], after)):
+        low, high = kept[-1].q, end
 
-    def silent(reason: str) -> _Attempt:
-        return _Attempt(ball, conditions, reason)
+        def at(q: float, kept: list[_Row] = kept) -> tuple[_Row | None, Any]:
+            row = total.step(kept[-1], q) if q > kept[-1].q else None
+            return row, total.gain(row, target)
 
-    if not math.isfinite(ball):
-        return silent("the ball's radius left the range of double precision")
-    displaced = numbers.displaced
+        if not high > low:
+            continue
+        x, y = high - golden * (high - low), low + golden * (high - low)
+        left, right = at(x), at(y)
+        for _ in range(steps):
+            for row, gain in (left, right):
+                if row is not None and gain is not None and gain > most:
+                    best, most = [*kept, row], gain
+            # What lies too far out has no G: the peak is on this side of it.
+            if left[1] is None or right[1] is None or left[1] > right[1]:
+                high, y, right = y, x, left
+                x = high - golden * (high - low)
+                left = at(x)
+            else:
+                low, x, left = x, y, right
+                y = low + golden * (high - low)
+                right = at(y)
+    return best
 
-    def end(name: str) -> Any:
-        interval = numbers.quantities[name]
-        return flint.arb(interval.upper if worst else max(interval.lower, 0.0))
 
-    unbounded = "on the ball that the residual asks for, nothing bounds the change of the Jacobian"
-    radius, c, far, target = flint.arb(ball), flint.arb(1), flint.arb(0), r
-    slope = block.lipschitz(radius)
-    if slope is None:
-        return silent(unbounded)
-    slope = slope if worst else slope * (1 - HOPE)
-    try:
-        conditions["lipschitz_block"] = Interval(0.0, up(slope))
-        if eta is not None or displaced:
-            assert numbers.lipschitz is not None
-            whole = numbers.lipschitz(radius)
-            if whole is None:
-                return silent(unbounded)
-            whole = whole if worst else whole * (1 - HOPE)
-            conditions["lipschitz"] = Interval(0.0, up(whole))
-            first = flint.arb(1)
-            if eta is not None:
-                beta = end("lambda_max").sqrt() + whole * radius
-                first = 1 - flint.arb(eta) * beta * beta / 2
-                c = first - flint.arb(eta) * whole * r / 2
-                conditions["beta"] = Interval(0.0, up(beta))
-                if not c > 0:
-                    return silent(f"the step size {eta:.4g} is too large for the curvature on the ball (c ≤ 0)")
-            if displaced:
-                far = end("distance")
-                target = r.min((end("rho_c") + whole * far * far / 2) / first)
-                conditions["target"] = Interval(0.0, up(target))
-        left = lam.sqrt() - slope * far
-        if not left > 0:
-            return silent("the Jacobian may lose its rank between here and the point that fits the data (ΛD ≥ σ₀)")
-        h = slope * target / (c * left * left)
-        conditions |= {"c": Interval(down(c), 1.0), "h": Interval(0.0, up(h))}
-        if not h < flint.arb(0.5):
-            return silent(f"h = {float(h):.6g} where less than 1/2 is needed: missed by a factor of {float(2 * h):.6g}")
-        star = (left * left - 2 * slope * target / c).sqrt()
-        if not star > 0:
-            return silent("σ_* is not shown positive")
-        more = 2 * target / (c * (left + star))
-        path = more + (r - target) / (c * left)
-        away = path.min(2 * far + more) if displaced else more
-        found = far + more
-        rate = (-star * star).exp() if eta is None else 1 - c * flint.arb(eta) * star * star
-        ratio = float(found / radius) if ball > 0 else 1.0
-        fits = bool(found <= radius)
-        return _Attempt(ball, conditions, "", ratio, up(away), up(path), down(star), up(rate), fits)
-    except UnboundedError:
-        return silent("a number of the theorem left the range of double precision")
+def _at_the_radius(total: _Sum, rows: list[_Row], target: Any) -> tuple[list[_Row], int]:
+    """The rows with one more at the smallest R with G(R) ≥ ρ, as far as it is worth looking, and its place."""
+
+    def reaches(row: _Row | None) -> bool:
+        gain = total.gain(row, target)
+        return gain is not None and bool(gain >= target)
+
+    k = next(k for k in range(1, len(rows)) if reaches(rows[k]))
+    before, best = rows[k - 1], rows[k]
+    low: _Row | None = before
+    for turn in range(60):
+        bottom = before.q if low is None else low.q
+        # G is concave: its tangent at the lower end is above it, and its chord below.
+        q = bottom + (best.q - bottom) / 2
+        ends = [total.gain(row, target) for row in (low, best)]
+        if turn % 3 == 0 and low is not None and ends[0] is not None:
+            steep = (low.first - total.bend(low, target)) * low.left
+            q = bottom + float((target - ends[0]) / steep) if steep > 0 else q
+        elif turn % 3 == 1 and ends[0] is not None and ends[1] > ends[0]:
+            q = bottom + (best.q - bottom) * float((target - ends[0]) / (ends[1] - ends[0]))
+        if not bottom < q < best.q:
+            q = bottom + (best.q - bottom) / 2
+        row = total.step(before, q) if bottom < q < best.q else None
+        if row is None:
+            break
+        if reaches(row):
+            best = row
+        else:
+            low = row
+    # Not the very last digit: the other program's constants need not be these.
+    safer = total.step(before, best.q * (1 + 2e-14))
+    if safer is not None and safer.q < rows[k].q and reaches(safer):
+        best = safer
+    found = [*rows[:k], best]
+    for row in rows[k:]:
+        following = total.step(found[-1], row.q) if row.q > found[-1].q else None
+        if following is not None:
+            found.append(following)
+    if not (found[-1] is best or total.gain(found[-1], target) is not None):
+        found = found[: k + 1]
+    return found, k

@@ -1,12 +1,13 @@
 r"""The two-layer network's local constants along the path (theory/curvature/two_layer_local.py), enclosed.
 
 For K = J₀J₀ᵀ the numbers α, υ, κ of that page bound the change of J in the norm of K: on a path of length l on which no neuron
-has moved further than q, σ_min(J) ≥ σ₀(1 − l(α + κq)), and q grows per length by at most (υ + αq + κq²)/(1 − l(α + κq)). A row
-0 = q_0 ≤ q_1 ≤ … ≤ q_N at the lengths jR/N with
+has moved further than x, σ_min(J) ≥ σ₀(1 − l(α + κx)), and x grows per length by at most (υ + αx + κx²)/(1 − l(α + κx)). A row
+0 = x_0 ≤ x_1 ≤ … ≤ x_N at lengths 0 = q_0 < q_1 < … < q_N with
 
-    q_j ≥ q_{j−1} + (R/N)(υ + αq_j + κq_j²)/(1 − (jR/N)(α + κq_j))
+    x_j ≥ x_{j−1} + (q_j − q_{j−1})(υ + αx_j + κx_j²)/(1 − q_j(α + κx_j))
 
-bounds q, and Λ_* = σ₀(α + κq_N) serves every path of length l ≤ R. The row is the witness in the file.
+bounds x there, and Λ_* = σ₀(α + κx_j) serves every path of length l ≤ q_j. The lengths are the theorem's nodes, the row is the
+witness in the file.
 
 K⁻¹ enters by a Loewner bound: for any W with ‖WKWᵀ − I‖ ≤ ε < 1, K⁻¹ lies between WᵀW/(1 + ε) and WᵀW/(1 − ε), and
 v ↦ Σ_ij v_i v_j A_ij (K⁻¹)_ij is monotone in K⁻¹ for positive semidefinite A (Schur's product theorem).
@@ -26,7 +27,6 @@ from .flint import PRECISION, precision, up
 from .spectrum import lambda_max, root
 from .theorem import Numbers, RigorousBlock, claimed
 
-NODES = 64
 INFLATION = 1e-9
 NEURONS = 1024
 WIDER = 1e-12
@@ -73,12 +73,8 @@ def _with_local(model: TwoLayer, x: np.ndarray, gram: Enclosure, numbers: Number
         "sixth_moment": root(lambda_max(squares * products)),
     })  # fmt: skip
     path = _Path(quantities, phi.third, width)
-    block = RigorousBlock("local", path.lipschitz, along_path=True)
-
-    def witness(radius: Any) -> dict[str, list[float]]:
-        return numbers.witness(radius) | path.witness(radius)
-
-    return dataclasses.replace(numbers, quantities=quantities, blocks=(*numbers.blocks, block), witness=witness)
+    block = RigorousBlock("local", None, path.step)
+    return dataclasses.replace(numbers, quantities=quantities, blocks=(*numbers.blocks, block))
 
 
 def _inverse(gram: Enclosure) -> tuple[Enclosure, float] | None:
@@ -122,48 +118,27 @@ class _Path:
             self.alpha, self.upsilon = upper["path_bend"], upper["path_slope"]
             self.kappa = arb(third) / 2 * upper["readout_max"] * upper["sixth_moment"]
             self.kappa = self.kappa / (arb(width).sqrt() * self.sigma)
-        self._known: dict[float, list[float] | None] = {}
 
-    def lipschitz(self, radius: Any) -> Any:
-        """σ₀(α + κq_N), `None` where no row was found."""
-        row = self._row(radius)
-        if row is None:
-            return None
-        with precision(PRECISION) as flint:
-            return self.sigma * (self.alpha + self.kappa * flint.arb(row[-1]))
+    def step(self, before: float, low: Any, high: Any) -> tuple[Any, float] | None:
+        """Λ_* for paths up to the length `high`, and x there from x at `low`; `None` where nothing is shown.
 
-    def witness(self, radius: Any) -> dict[str, list[float]]:
-        """q_1, …, q_N."""
-        row = self._row(radius)
-        return {} if row is None else {"movements": row}
-
-    def _row(self, radius: Any) -> list[float] | None:
-        key = float(radius)
-        if key not in self._known:
-            with precision(PRECISION) as flint:
-                self._known[key] = self._search(flint, radius)
-        return self._known[key]
-
-    def _search(self, flint: Any, radius: Any) -> list[float] | None:
-        """Each q_j as the smaller root of a quadratic in doubles, enlarged, and its inequality shown in balls."""
+        x as the smaller root of a quadratic in doubles, enlarged, and its inequality shown in balls.
+        """
         alpha, upsilon, kappa = (up(v) for v in (self.alpha, self.upsilon, self.kappa))
-        step, row, before = float(radius) / NODES, [], 0.0
-        for j in range(1, NODES + 1):
-            # (q − before)(1 − l(α + κq)) = s(υ + αq + κq²) with l = js, as aq² − bq + c = 0.
-            far = j * step
-            a, b = (far + step) * kappa, 1 - (far + step) * alpha + far * kappa * before
-            c = before * (1 - far * alpha) + step * upsilon
-            inside = b * b - 4 * a * c
-            if not (b > 0 and inside >= 0):
-                return None
-            q = 2 * c / (b + math.sqrt(inside)) * (1 + INFLATION)
-            ball = flint.arb(q)
-            drift = self.alpha + self.kappa * ball
-            left = 1 - j * radius / NODES * drift
+        far, part = float(high), float(high - low)
+        # (x − before)(1 − l(α + κx)) = s(υ + αx + κx²) as ax² − bx + c = 0.
+        a, b = (far + part) * kappa, 1 - (far + part) * alpha + far * kappa * before
+        c = before * (1 - far * alpha) + part * upsilon
+        inside = b * b - 4 * a * c
+        if not (b > 0 and inside >= 0):
+            return None
+        x = 2 * c / (b + math.sqrt(inside)) * (1 + INFLATION)
+        with precision(PRECISION) as flint:
+            moved = flint.arb(x)
+            drift = self.alpha + self.kappa * moved
+            left = 1 - high * drift
             if not left > 0:
                 return None
-            if not flint.arb(before) + radius / NODES * (self.upsilon + drift * ball) / left <= ball:
+            if not flint.arb(before) + (high - low) * (self.upsilon + drift * moved) / left <= moved:
                 return None
-            row.append(q)
-            before = q
-        return row
+            return self.sigma * drift, x

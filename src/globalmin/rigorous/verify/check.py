@@ -1,6 +1,7 @@
 """`globalmin verify`: a certificate file against weights and data, by a program that shares no mathematics with the maker."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -96,8 +97,8 @@ def _verify(
     with precision(BITS) as flint:
         balls = Balls(flint)
         claims = Claims(content, balls, "rho_0" if point is None else "rho_c")
-        witness = {k: [file.from_hex(k, v) for v in values] for k, values in content["witness"].items()}
-        options = {**system["options"], "witness": witness, "block": content["block"]}
+        nodes, witness = _nodes(content)
+        options = {**system["options"], "witness": witness}
         checker = CHECKERS[system["name"]]
         constants = checker(claims, options, arrays if point is None else compared, x, y)
         if point is not None:
@@ -109,7 +110,7 @@ def _verify(
         for key, entry in content["hypotheses"].items():
             if entry["meaning"] != file.meaning_of(key):
                 raise RefutedError(f"{name}: the words of hypothesis {key} were changed")
-        check_theorem(content, claims, constants, displaced=point is not None)
+        check_theorem(content, nodes, claims, constants, displaced=point is not None)
     arithmetic = f"ball arithmetic of {BITS} bits"
     if balls.used_doubles:
         arithmetic += ", the largest products in double precision with their own error bounds"
@@ -120,6 +121,20 @@ def _verify(
         arithmetic,
         dict(content["versions"]),
     )
+
+
+def _nodes(content: dict[str, Any]) -> tuple[list[float], dict[str, dict[float, list[float]]]]:
+    """The nodes, and each witness by the node that it belongs to."""
+    nodes = [file.from_hex("nodes", q) for q in content["nodes"]]
+    if len(nodes) < 2 or not nodes[0] >= 0 or not all(p < q for p, q in itertools.pairwise(nodes)):
+        raise RefutedError("certificate: increasing nodes expected from 0 or the point's distance on, others came")
+    witness = {}
+    for name, rows in content["witness"].items():
+        if len(rows) != len(nodes):
+            raise RefutedError(f"certificate: a row of the witness {name!r} expected for every node, others came")
+        found = [[file.from_hex(name, v) for v in row] for row in rows]
+        witness[name] = dict(zip(nodes, found, strict=True))
+    return nodes, witness
 
 
 def _check_distance(

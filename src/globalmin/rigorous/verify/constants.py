@@ -7,7 +7,10 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class Constants:
-    """Lipschitz constants from above as functions of the radius: of each block, and of the whole Jacobian (or `None`)."""
+    """Λ_* of each block and Λ of the whole Jacobian (or `None`) from above, as functions of the radius.
+
+    They are asked for at the nodes, give `None` where nothing is proven, and raise `RefutedError` for a wrong witness.
+    """
 
     blocks: dict[str, Callable[[Any], Any]]
     whole: Callable[[Any], Any] | None

@@ -72,6 +72,7 @@ class _Network:
         self.layers = [balls.exact(w) for w in weights["layers"]]
         self.gated = len(self.layers) if final else len(self.layers) - 1
         self.relu = kind == "relu"
+        self.frozen: Any = None  # the radius up to which the patterns were shown not to change
         rows = balls.exact(x)
         start = balls.map(self._positive, balls.product(rows, balls.exact(weights["first"]).transpose()))
         self.open: list[list[list[bool]]] = []
@@ -110,6 +111,8 @@ class _Network:
 
     def must_be_frozen(self, claims: Claims, radius: Any) -> None:
         """For ReLU: refute unless within that radius no pre-activation can reach 0."""
+        if self.frozen is not None and radius <= self.frozen:
+            return
         drift = [radius * 0] * self.states[0].nrows()
         for k in range(self.gated if self.relu else 0):
             sizes, lengths = self.balls.row_norms(self.states[k]), self.balls.row_norms(self.layers[k])
@@ -119,6 +122,7 @@ class _Network:
                     raise RefutedError("refuted: on the claimed ball a pattern of the ReLU network may change")
             norm = claims.upper(f"layer_norm@{k + 1}") + radius
             drift = [radius * size + norm * moved for size, moved in zip(sizes, drift, strict=True)]
+        self.frozen = radius
 
 
 def _polynomial(claims: Claims, depth: int) -> tuple[Any, dict[int, Any]]:

@@ -65,6 +65,5 @@ def check_two_layer(
     fixed = () if trained else ("readout",)
     if "path_bend" not in claims.names or trained:
         return Constants({"all": lipschitz}, lipschitz, fixed=fixed)
-    movements = options["witness"].get("movements", [])
-    local = check_local(claims, phi, weights, rows, gram, movements)
+    local = check_local(claims, phi, weights, rows, gram, options["witness"].get("movements", {}))
     return Constants({"all": lipschitz, "local": local}, lipschitz, along_path=("local",), fixed=fixed)

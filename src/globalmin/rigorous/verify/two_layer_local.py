@@ -12,9 +12,17 @@ NEWTON = 6
 
 
 def check_local(
-    claims: Claims, phi: Phi, weights: dict[str, np.ndarray], rows: Any, gram: Any, movements: list[float]
+    claims: Claims,
+    phi: Phi,
+    weights: dict[str, np.ndarray],
+    rows: Any,
+    gram: Any,
+    movements: dict[float, list[float]],
 ) -> Any:
-    """Confirm α, υ and χ₆, and return Λ_* of paths as a function of the radius. `gram`: K, whose λ_min was confirmed."""
+    """Confirm α, υ and χ₆, and return Λ_* of paths as a function of the length, for the nodes' lengths.
+
+    **Arguments:** `gram`: K, whose λ_min was confirmed; `movements`: the witness, how far a neuron has moved by node.
+    """
     balls, arb = claims.balls, claims.arb
     products = balls.product(rows, rows.transpose())
     squares = balls.hadamard(products, products)
@@ -36,25 +44,25 @@ def check_local(
     claims.number("path_bend", balls.largest(bends).nonnegative_part().sqrt())
     claims.number("path_slope", balls.largest(slopes).nonnegative_part().sqrt())
 
-    def along_path(radius: Any) -> Any:
-        sigma = claims.lower("lambda_min_all").sqrt()
-        alpha, upsilon = claims.upper("path_bend"), claims.upper("path_slope")
-        kappa = phi.sup3 * claims.upper("readout_max") * claims.upper("sixth_moment") / (2 * sigma * arb(width).sqrt())
-        before, count = arb(0), len(movements)
-        for j, value in enumerate(movements, start=1):
-            q = arb(value)
-            drift = alpha + kappa * q
-            room = 1 - drift * radius * j / count
-            if not (room > 0 and before + (upsilon + drift * q) * radius / (room * count) <= q):
-                raise RefutedError(
-                    "refuted: the witness of the neurons' movements does not bound them on the claimed path"
-                )
-            before = q
-        if not movements:
-            raise RefutedError("refuted: a witness of the neurons' movements expected, none came")
-        return sigma * (alpha + kappa * before)
+    sigma = claims.lower("lambda_min_all").nonnegative_part().sqrt()
+    alpha, upsilon = claims.upper("path_bend"), claims.upper("path_slope")
+    kappa = phi.sup3 * claims.upper("readout_max") * claims.upper("sixth_moment") / (2 * sigma * arb(width).sqrt())
+    known: dict[float, Any] = {}
+    length, before = arb(0), arb(0)
+    for j, (node, row) in enumerate(movements.items()):
+        if not row:  # no more is claimed from here on
+            break
+        if len(row) != 1 or (j == 0 and (node, row[0]) != (0.0, 0.0)):
+            raise RefutedError("certificate: one movement for every node expected, from 0 on, others came")
+        moved, part = arb(row[0]), node - length
+        drift = alpha + kappa * moved
+        room = 1 - drift * node
+        if not (room > 0 and before + (upsilon + drift * moved) * part / room <= moved):
+            raise RefutedError("refuted: the witness of the neurons' movements does not bound them on the claimed path")
+        known[node] = sigma * drift
+        length, before = arb(node), moved
 
-    return along_path
+    return lambda radius: known.get(float(radius))
 
 
 def _inverse(claims: Claims, gram: Any) -> Any:
