@@ -155,7 +155,7 @@ def deep_truth(model: Any, x: np.ndarray) -> Layered:
         whole = norm(found_blocks)
         return {"all": whole, "readout": length([q[depth - 1, k] * norms[k] for k in range(depth)])}, whole
 
-    return Layered(outputs, {"all": low, "readout": known["lambda_min_readout"]}, high, constants, known)
+    return Layered(outputs, {"all": low, "readout": known["lambda_min_readout"]}, high, constants, known, "readout")
 
 
 def local_truth(w: np.ndarray, a: np.ndarray, x: np.ndarray, name: str) -> Layered:

@@ -17,6 +17,7 @@ from flint import arb, arb_mat
 
 STEP = arb(2) ** -90
 ACTIVATIONS = ("tanh", "softplus", "sigmoid", "erf", "gelu", "sin")
+SLOPE01 = ("tanh", "softplus", "sigmoid", "relu")
 
 
 def suprema(name: str) -> tuple[Any, Any, Any]:
@@ -80,6 +81,8 @@ def norm(a: Any) -> Any:
 
 INTERVALS = 64
 """Of the reference's own grid."""
+CELLS = 8
+"""Places from which on half the path may be charged, where that is bounded from above."""
 
 
 @dataclasses.dataclass
@@ -91,6 +94,7 @@ class Layered:
     lambda_max: Any
     constants: Callable[[Any], tuple[dict[str, Any], Any] | None]
     quantities: dict[str, Any]
+    apart: str | None = None  # the block that only the other parameters move
     kept: dict[Any, Any] = dataclasses.field(default_factory=dict)
 
     def rho(self, y: np.ndarray) -> Any:
@@ -105,11 +109,15 @@ class Layered:
             self.kept[key] = self.constants(radius)
         return self.kept[key]
 
-    def holds_at(self, blocks: list[str], rho: Any, eta: float | None, nodes: list[float], ball: float) -> bool:
-        """Whether the theorem's inequalities hold with these nodes and R = `ball`, of these blocks alone."""
+    def holds_at(self, proof: Any, rho: Any, eta: float | None) -> bool:
+        """Whether the theorem's inequalities hold with a certificate's nodes, of its blocks alone."""
+        nodes, ball, blocks = list(proof.nodes), proof.ball, proof.block.split(", ")
         if nodes[0] != 0 or ball not in nodes or sorted(set(nodes)) != nodes:
             return False
-        sums = self._sums(blocks, eta, [arb(q) for q in nodes[: nodes.index(ball) + 1]])
+        if proof.half is not None and (proof.half[0] != self.apart or proof.half[1] not in nodes):
+            return False
+        start = None if proof.half is None else arb(proof.half[1])
+        sums = self._sums(blocks, eta, [arb(q) for q in nodes[: nodes.index(ball) + 1]], start)
         return len(sums) == nodes.index(ball) and self._reached(sums[-1], eta, arb(ball)) >= rho
 
     def certifies(self, rho: Any, eta: float | None) -> bool:
@@ -117,7 +125,8 @@ class Layered:
         return bool(self.limits(eta)[0] >= rho)
 
     def limits(self, eta: float | None) -> tuple[Any, Any]:
-        """The largest residual for which they hold on the reference's grid, and one above which they hold on none."""
+        """The largest residual for which they hold on the reference's grid, half the path charged from 0 on or nowhere; and one
+        above which they hold on no grid, wherever that begins."""
         if ("limits", eta) not in self.kept:
             self.kept["limits", eta] = self._limits(eta)
         return self.kept["limits", eta]
@@ -126,24 +135,47 @@ class Layered:
         blocks = [name for name, value in self.eigenvalues.items() if value > 0]
         if not blocks:
             return arb(-1), arb(0)
-        low, high = -80.0, 60.0  # of log₂ R, where σ_min is no longer shown positive
-        for _ in range(60):
-            middle = (low + high) / 2
-            alive = self._best(blocks, arb(2) ** middle, arb(2) ** middle)
-            low, high = (middle, high) if alive is not None and alive > 0 else (low, middle)
-        endless = high == 60.0  # nothing bends
-        nodes = [(arb(2) ** low * j / INTERVALS).mid() for j in range(INTERVALS + 1)]
-        below, above = self._sums(blocks, eta, nodes), self._sums(blocks, eta, nodes, above=True)
+        starts: list[Any] = [None] if self.apart not in blocks else [None, arb(0)]
         least, most = arb(-1), arb(0)
-        for k, (total, plain, _) in enumerate(above, start=1):
+        for start in starts:
+            end, endless = self._end(blocks, start)
+            nodes = [(end * j / INTERVALS).mid() for j in range(INTERVALS + 1)]
+            for sums, node in zip(self._sums(blocks, eta, nodes, start), nodes[1:], strict=False):
+                least = max(least, self._reached(sums, eta, node), key=lambda v: v.mid())
+            # From above: from a cell of the grid on, the blocks up to its farther end, half the path from its nearer end.
+            cells = [(None, None)] if start is None else list(itertools.pairwise(nodes[:: INTERVALS // CELLS]))
+            if start is not None and not endless:
+                end, _ = self._end(blocks, None)
+                cells = [((end * j / CELLS).mid(), (end * (j + 1) / CELLS).mid()) for j in range(CELLS)]
+            for near, far in cells:
+                most = max(most, self._most(blocks, eta, near, far), key=lambda v: v.mid())
+            if endless:
+                most = arb(2) ** 1000
+        return least, most
+
+    def _most(self, blocks: list[str], eta: float | None, near: Any, far: Any) -> Any:
+        end, _ = self._end(blocks, near)
+        nodes = [(end * j / INTERVALS).mid() for j in range(INTERVALS + 1)]
+        if far is not None:
+            nodes = sorted([*nodes, far.mid()], key=float)
+        most, below = arb(0), self._sums(blocks, eta, nodes, near)
+        for k, (total, _, _) in enumerate(self._sums(blocks, eta, nodes, near, above=True, after=far), start=1):
             # Λ of a ball between two nodes is at least that of the nearer one, and ∫e at least its sum from below.
             found = self.at(nodes[k - 1])
             share = arb(0) if eta is None or found is None else arb(eta) * found[1] / 2
-            plain = below[k - 2][1] if 2 <= k <= len(below) + 1 else arb(0)
+            plain = below[k - 2][1] if near is None and 2 <= k <= len(below) + 1 else arb(0)
             most = max(most, total / (1 + share * plain), key=lambda v: v.mid())
-        for sums, node in zip(below, nodes[1:], strict=False):
-            least = max(least, self._reached(sums, eta, node), key=lambda v: v.mid())
-        return least, arb(2) ** 1000 if endless else most
+        return most
+
+    def _end(self, blocks: list[str], start: Any) -> tuple[Any, bool]:
+        """Where σ_min is no longer shown positive, and whether that is nowhere."""
+        low, high = -80.0, 60.0  # of its log₂
+        for _ in range(60):
+            middle = (low + high) / 2
+            at = arb(2) ** middle
+            alive = self._best(blocks, at, at, start if start is not None and at > start else None)
+            low, high = (middle, high) if alive is not None and alive > 0 else (low, middle)
+        return arb(2) ** low, high == 60.0
 
     def _reached(self, sums: tuple[Any, Any, Any], eta: float | None, radius: Any) -> Any:
         """The largest ρ with ∫ce ≥ ρ and c > 0: G falls with ρ along a line."""
@@ -159,32 +191,52 @@ class Layered:
         # At c = 0 exactly nothing is certified: a little less.
         return reached if not share * reached >= least else least / share * (1 - arb(2) ** -200)
 
-    def _best(self, blocks: list[str], at: Any, ball: Any) -> Any | None:
-        """max_b (σ_b − Λ_b p) at p with the constants of a ball."""
-        found = self.at(ball)
-        lines = [] if found is None else [(self.eigenvalues[b].sqrt(), found[0].get(b)) for b in blocks]
-        lines = [s - steep * at for s, steep in lines if steep is not None]
-        return max(lines, key=lambda v: v.mid()) if lines else None
+    def _line(self, block: str, ball: Any, start: Any) -> tuple[Any, Any] | None:
+        """Height and slope of σ_b − Λ_b p with the constants of a ball; from `start` on of σ_b − Λ_b (p + start)/2."""
+        found = self.at(ball if start is None else (ball + start) / 2)
+        steep = None if found is None else found[0].get(block)
+        if steep is None:
+            return None
+        sigma = self.eigenvalues[block].sqrt()
+        return (sigma, steep) if start is None else (sigma - steep * start / 2, steep / 2)
+
+    def _best(self, blocks: list[str], at: Any, ball: Any, start: Any) -> Any | None:
+        """The largest of the lines at a point."""
+        names = blocks if start is None else [self.apart]
+        lines = [line for name in names if name is not None and (line := self._line(name, ball, start)) is not None]
+        return max((height - steep * at for height, steep in lines), key=lambda v: v.mid()) if lines else None
 
     def _sums(
-        self, blocks: list[str], eta: float | None, nodes: list[Any], *, above: bool = False
+        self,
+        blocks: list[str],
+        eta: float | None,
+        nodes: list[Any],
+        start: Any,
+        *,
+        above: bool = False,
+        after: Any = None,
     ) -> list[tuple[Any, Any, Any]]:
         """Node by node ∫(1 − ηβ²/2)e, ∫e and the smallest 1 − ηβ²/2, as far as there are any.
 
         With the constants of each interval's farther end by Gauss's rule of two points, which is exact for cubics; or, from
-        above, with those of its nearer end.
+        above, with those of its nearer end. Half the path is charged from `start` on; from above others serve up to `after`.
         """
         step, top, gauss = arb(0) if eta is None else arb(eta), self.lambda_max.sqrt(), 1 / arb(3).sqrt()
         total, plain, least, found = arb(0), arb(0), arb(1), []
         for p, q in itertools.pairwise(nodes):
             ball = p if above else q
-            known = self.at(ball)
-            if known is None or (eta is not None and known[1] is None):
+            known = None if eta is None else self.at(ball)
+            if eta is not None and (known is None or known[1] is None):
                 break
-            ends = [self._best(blocks, t, ball) for t in (p, q)]
+            begun = start is not None and bool(p >= (start if after is None else after))
+            ends = [self._best(blocks, t, ball, start if begun else None) for t in (p, q)]
+            if above and start is not None and not begun:
+                # Half the path may be charged from somewhere in the cell on.
+                others = [self._best(blocks, t, ball, start) if p >= start else None for t in (p, q)]
+                ends = [u if v is None else v if u is None else u.max(v) for u, v in zip(ends, others, strict=True)]
             if ends[1] is None or (not above and not ends[1] > 0):
                 break
-            whole, middle, half = arb(0) if eta is None else known[1], (p + q) / 2, (q - p) / 2
+            whole, middle, half = arb(0) if known is None else known[1], (p + q) / 2, (q - p) / 2
 
             def first(t: Any, whole: Any = whole) -> Any:
                 return 1 - step * (top + whole * t) * (top + whole * t) / 2
@@ -192,14 +244,14 @@ class Layered:
             if above and not first(p) > 0:
                 break
             areas = []
-            for b in blocks:
-                steep = known[0].get(b)
-                if steep is not None:
-                    e = [self.eigenvalues[b].sqrt() - steep * t for t in (middle - half * gauss, middle + half * gauss)]
-                    c = [first(t) for t in (middle - half * gauss, middle + half * gauss)]
+            for b in [self.apart] if begun else blocks:
+                line = None if b is None else self._line(b, ball, start if begun else None)
+                if line is not None:
+                    places = middle - half * gauss, middle + half * gauss
+                    e, c = [line[0] - line[1] * t for t in places], [first(t) for t in places]
                     areas.append((half * (c[0] * e[0] + c[1] * e[1]), half * (e[0] + e[1])))
             charged, area = max(areas, key=lambda v: v[1].mid())
-            if above and (len(areas) > 1 or not first(q) > 0):
+            if above and (len(areas) > 1 or start is not None or not first(q) > 0):
                 # The largest of some lines is convex, and below its chord.
                 charged = first(p) * half * (ends[0] + ends[1].max(arb(0)))
             total, plain = total + charged, plain + area
@@ -235,6 +287,18 @@ def by_state(tail: Callable[[Any], list[Any]], state: Any) -> Any:
         for i, (u, v) in enumerate(zip(*ends, strict=True)):
             found[i, j] = (u - v) / (2 * STEP)
     return found
+
+
+def relative(gram: Any, products: Any) -> Any:
+    """‖K^{-1/2}A‖ from K and AAᵀ, by a Cholesky factor of K."""
+    n = gram.nrows()
+    low = arb_mat(n, n)
+    for i in range(n):
+        for j in range(i + 1):
+            rest = gram[i, j] - sum((low[i, k] * low[j, k] for k in range(j)), arb(0))
+            low[i, j] = rest.sqrt() if i == j else rest / low[j, j]
+    inverse = low.inv()
+    return spectrum(inverse * products * inverse.transpose())[-1].nonnegative_part().sqrt()
 
 
 def measured(j: Any) -> tuple[Any, Any]:
@@ -360,6 +424,42 @@ def neural_ode_truth(model: Any, x: np.ndarray) -> Layered:
         known |= {f"back_max@{k}": entry_max(v) for k, v in enumerate(backs)}
         known |= {f"back_bend@{k}": entry_max(entrywise(lambda u, v: u * v, backs[k], bends[k])) for k in range(count)}
     s1, s2, s3 = suprema(name)
+    half = name in SLOPE01 and eigenvalues["readout"] > 0
+    if half:
+        gram = last * last.transpose()
+        ahead = weights["w"] * (dt * unit / 2)
+        for i in range(m):
+            ahead[i, i] += 1
+        power, powers = weights["w"], []
+        for k in range(count):
+            known[f"feature_relative@{k}"] = relative(gram, features[k] * features[k].transpose())
+            powers.append(norm(power))
+            power = ahead * power
+            if 0 < k < count:
+                known[f"power_norm@{k}"] = powers[k]
+        known |= {"data_relative": relative(gram, rows * rows.transpose()), "ahead_norm": norm(ahead)}
+
+    def by_halves(radius: Any) -> Any:
+        """The recursion of theory/curvature/neural_ode.py for dU alone and for dW alone, every power measured (L ≤ 4)."""
+        alpha, gammas = known["ahead_norm"], [unit * powers[0]]
+        for k in range(1, count):
+            gammas.append(min(alpha * gammas[-1], unit * powers[k], key=lambda v: v.mid()))
+        found = []
+        for which in ("u", "w"):
+            c = [into * x_norm if which == "u" else arb(0)]
+            v = [arb(0)]
+            seen = into * known["data_relative"] if which == "u" else arb(0)
+            for k in range(count):
+                pushed = arb(0) if which == "u" else dt * unit * known[f"feature_layer@{k}"]
+                seen = alpha * seen + (arb(0) if which == "u" else dt * unit * known[f"feature_relative@{k}"])
+                v.append(
+                    dt * sum((
+                        (gammas[k - j] / 2 + unit * radius * alpha ** (k - j)) * (c[j] + v[j]) for j in range(k + 1)
+                    ), arb(0))
+                )  # fmt: skip
+                c.append(alpha * c[-1] + pushed)
+            found.append(eigenvalues["readout"].sqrt() * out * seen / 2 + out * (v[-1] + c[-1] / 2))
+        return length(found)
 
     def constants(radius: Any) -> tuple[dict[str, Any], Any]:
         e = 1 + dt * unit * s1 * (w_norm + radius)
@@ -374,8 +474,9 @@ def neural_ode_truth(model: Any, x: np.ndarray) -> Layered:
             paths.append(total)
         p, pi = paths
         side = out * s1 * p[-1]
+        readout = min(side, by_halves(radius), key=lambda v: v.mid()) if half else side
         if not smooth:
-            return {"readout": side}, None
+            return {"readout": readout}, None
         v_bend = min(
             s2 * (v_max + radius),
             known["readout_bend"] + s2 * radius + s3 * radius * pi[-1] * v_max,
@@ -394,6 +495,6 @@ def neural_ode_truth(model: Any, x: np.ndarray) -> Layered:
             corner += dt * (2 * source + bend * pi[k]) * p[k]
             q = e * q + dt * (source + bend * pi[k])
         whole = norm(arb_mat([[corner, side], [side, arb(0)]]))
-        return {"readout": side, "all": whole}, whole
+        return {"readout": readout, "all": whole}, whole
 
-    return Layered(forward(weights), eigenvalues, high, constants, known)
+    return Layered(forward(weights), eigenvalues, high, constants, known, "readout")

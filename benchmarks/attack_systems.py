@@ -127,12 +127,9 @@ def attack(p: Problem, folder: Path | None = None) -> tuple[str, str]:
         if interval is not None and not (arb(interval.lower) <= ball.upper() and ball.lower() <= arb(interval.upper)):
             return verdict, f"{name}: [{interval.lower!r}, {interval.upper!r}] and the truth is {ball.str(25)}"
     if found.holds:
-        assert found.proof.block is not None
-        assert found.proof.ball is not None
-        blocks, nodes = found.proof.block.split(", "), list(found.proof.nodes)
         if rho > p.truth.limits(p.eta)[1]:
             return verdict, "it says yes where 300 bits say no on any grid"
-        if not p.truth.holds_at(blocks, rho, p.eta, nodes, found.proof.ball):
+        if not p.truth.holds_at(found.proof, rho, p.eta):
             return verdict, "it says yes where 300 bits say no"
         if folder is not None:
             rigorous.verify(folder / "certificate.json", *found.write(folder / "certificate.json"))

@@ -43,7 +43,7 @@ def test_around_one_half(name):
         )
         outputs = np.array([float(v) for v in problem.truth.outputs])
         inside, outside = (float(v) for v in problem.truth.limits(problem.eta))
-        assert inside > 0.9 * outside  # 64 intervals
+        assert inside > 0.6 * outside  # 64 intervals, and 8 places from where on half the path may be charged
         direction = (problem.y - outputs) / np.linalg.norm(problem.y - outputs)
         for size, verdict in (
             (outside * (1 + 1e-6), "FAILS"),

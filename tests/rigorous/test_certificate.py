@@ -326,8 +326,9 @@ def test_displacement_is_verified_and_no_other_form_is(displaced, tmp_path):
             rigorous.verify(tmp_path / "f.json", *files)
 
     for key in ("rho_0", "rho_c", "distance", *(f"lambda_min_{b}" for b in given(found.proof.block).split(", "))):
-        refused(widen(key, 0, 1.001))
-        refused(widen(key, 1, 0.999))
+        off = 1e-2 if key == "rho_c" else 1e-3  # a residual of 1e-10 is known to 0.2 %
+        refused(widen(key, 0, 1 + off))
+        refused(widen(key, 1, 1 - off))
     refused(scaled("conditions", "target", 0.999, 1))
     refused(scaled("conclusion", "path", 0.999))
     refused(scaled("conclusion", "radius", 0.999))

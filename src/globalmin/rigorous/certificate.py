@@ -135,6 +135,7 @@ class RigorousCertificate:
                 k: {"meaning": file.meaning_of(k), "interval": [file.hex_of(v.lower), file.hex_of(v.upper)]}
                 for k, v in self.quantities.items()
             },
+            "half": None if p.half is None else {"block": p.half[0], "from": file.hex_of(p.half[1])},
             "nodes": [file.hex_of(q) for q in p.nodes],
             "witness": {k: [[file.hex_of(v) for v in row] for row in rows] for k, rows in p.witness.items()},
             "conditions": {k: [file.hex_of(v.lower), file.hex_of(v.upper)] for k, v in p.conditions.items()},

@@ -75,7 +75,7 @@ def deep_numbers(model: AbstractDeep, x: np.ndarray, y: np.ndarray) -> Numbers:
         kappas=lambda flint: kappas(flint, model),
         depth=len(weights),
     )
-    blocks = RigorousBlock("all", bound.whole), RigorousBlock("readout", bound.readout)
+    blocks = RigorousBlock("all", bound.whole), RigorousBlock("readout", bound.readout, apart=True)
     return Numbers(quantities, blocks, bound.whole, options)
 
 

@@ -13,6 +13,7 @@ from ..models import Equilibrium
 from .elementwise import Elementwise
 from .enclosure import Enclosure
 from .flint import PRECISION, precision, up
+from .relative import relative_norm
 from .solved import SLOPE01, resolvents, solve
 from .spectrum import extreme_eigenvalues, lambda_max, lambda_min, root
 from .theorem import Numbers, RigorousBlock, claimed
@@ -35,8 +36,8 @@ def equilibrium_numbers(
     found = solve(phi, w, shift, a, *solution, lambda h: np.asarray(model.activation(jnp.asarray(h))))
     z, slope01 = found.state, phi.name in SLOPE01
     stacked = Enclosure(np.hstack([z.mid, rows.mid]), np.hstack([z.rad, rows.rad]))
-    states = found.states
-    both = states + rows @ rows.T
+    states, products = found.states, rows @ rows.T
+    both = states + products
     quantities = {
         "rho_0": (found.read - Enclosure.exact(y)).norm(),
         "lambda_min_readout": lambda_min(states),
@@ -44,6 +45,9 @@ def equilibrium_numbers(
         "mu": found.mu,
         "features_norm": root(lambda_max(both)),
     }
+    relative = relative_norm(states, quantities["lambda_min_readout"], products) if slope01 else None
+    if relative is not None:
+        quantities["data_relative"] = relative
     options: dict[str, Any] = {"activation": phi.name}
     smooth = found.adjoint is not None and found.weighted is not None and phi.third is not None
     if smooth:
@@ -64,8 +68,8 @@ def equilibrium_numbers(
             "gbend_max": (found.adjoint * phi(found.before, 2)).largest(),
         }
     quantities = claimed(quantities)
-    bound = _Bound({k: v.upper for k, v in quantities.items()}, phi, slope01)
-    readout = RigorousBlock("readout", bound.readout)
+    bound = _Bound({k: v.upper for k, v in quantities.items()}, phi, slope01, quantities["lambda_min_readout"].lower)
+    readout = RigorousBlock("readout", bound.readout, apart=True, unshown=slope01 and relative is None)
     if not smooth:
         missing = f"{phi.name} has no finite sup|φ″| or sup|φ‴|: gradient descent has no certificate, flow may have one"
         return Numbers(quantities, (readout,), None, options, missing)
@@ -77,8 +81,8 @@ def equilibrium_numbers(
 class _Bound:
     """Λ and Λ_* on a ball, from the upper ends of the quantities."""
 
-    def __init__(self, upper: dict[str, float], phi: Elementwise, slope01: bool):
-        self.upper, self.phi, self.slope01 = upper, phi, slope01
+    def __init__(self, upper: dict[str, float], phi: Elementwise, slope01: bool, least: float):
+        self.upper, self.phi, self.slope01, self.least = upper, phi, slope01, least
         self._known: dict[float, tuple[tuple[float, ...], tuple[Any, Any, Any]] | None] = {}
 
     def whole(self, radius: Any) -> Any:
@@ -91,10 +95,17 @@ class _Bound:
         return (corner + (corner * corner + 4 * side * side).sqrt()) / 2
 
     def readout(self, radius: Any) -> Any:
-        """T‖[Z; X]‖, by differences from the centre: asks for no smoothness."""
+        """TY, by differences from the centre, or ½T(Y + σ₀κ) for 0 ≤ φ′ ≤ 1, κ² = 1 + ‖K^{-1/2}X‖²: asks for no smoothness."""
         with precision(PRECISION) as flint:
-            both = self._resolvents(flint, radius)
-            return None if both is None else both[0] * flint.arb(self.upper["features_norm"])
+            both, arb = self._resolvents(flint, radius), flint.arb
+            if both is None:
+                return None
+            size = arb(self.upper["features_norm"])
+            left = 1 - arb(self.upper["mu"]) - radius
+            if "data_relative" not in self.upper or not left > 0:
+                return both[0] * size
+            kappa = (1 + arb(self.upper["data_relative"]) * arb(self.upper["data_relative"])).sqrt()
+            return (both[0] * size).min((size + arb(self.least).sqrt() * kappa) / (2 * left))
 
     def witness(self, radius: Any) -> dict[str, list[float]]:
         """Five numbers that solve the system on this ball."""

@@ -19,32 +19,39 @@ VERSION = 2
 PACKAGES = ("globalmin", "numpy", "python-flint")
 
 _BLOCKS = (
-    "Let J be the Jacobian of the outputs, 0 = q_0 < q_1 < … < q_N, and for each of the blocks J_b of columns of J let "
-    "σ_b² ≤ λ_min(J_bJ_bᵀ) at θ₀ and σ_min(J_b) ≥ σ_b − Λ_bj q at every distance q ≤ q_j from θ₀. "
+    "Let J be the Jacobian of the outputs, 0 = q_0 < q_1 < … < q_N, and for each of the blocks J_b of columns of J "
+    "let σ_b² ≤ λ_min(J_bJ_bᵀ) at θ₀ and σ_min(J_b) ≥ σ_b − Λ_bj q at every distance q ≤ q_j from θ₀. "
 )
 _PATHS = (
-    "Let J be the Jacobian of the outputs, 0 = q_0 < q_1 < … < q_N, and for each of the blocks J_b of columns of J let "
-    "σ_b² ≤ λ_min(J_bJ_bᵀ) at θ₀ and at the end of every path of the method from θ₀ of length q ≤ q_j let σ_min(J) ≥ "
-    "σ_b − Λ_bj q. "
+    "Let J be the Jacobian of the outputs, 0 = q_0 < q_1 < … < q_N, and for each of the blocks J_b of columns of J "
+    "let σ_b² ≤ λ_min(J_bJ_bᵀ) at θ₀ and at the end of every path of the method from θ₀ of length q ≤ q_j let "
+    "σ_min(J) ≥ σ_b − Λ_bj q. "
 )
 _ABOUT = (
-    "Let θ_c be a point at the distance D from θ₀ with ‖f(θ_c) − y‖ ≤ ρ_c, and ρ₀ ≥ ‖f(θ₀) − y‖. Let J be the Jacobian "
-    "of the outputs, D = q_0 < q_1 < … < q_N, and for each of the blocks J_b of columns of J let σ_b² ≤ λ_min(J_bJ_bᵀ) "
-    "at θ_c and σ_min(J_b) ≥ σ_b − Λ_bj q at every distance q ≤ q_j from θ_c; on the ball of radius q_j around θ_c let "
-    "J have the Lipschitz constant Λ_j. "
+    "Let θ_c be a point at the distance D from θ₀ with ‖f(θ_c) − y‖ ≤ ρ_c, and ρ₀ ≥ ‖f(θ₀) − y‖. Let J be the "
+    "Jacobian of the outputs, D = q_0 < q_1 < … < q_N, and for each of the blocks J_b of columns of J let σ_b² ≤ "
+    "λ_min(J_bJ_bᵀ) at θ_c and σ_min(J_b) ≥ σ_b − Λ_bj q at every distance q ≤ q_j from θ_c; on the ball of radius "
+    "q_j around θ_c let J have the Lipschitz constant Λ_j. "
+)
+_BEST = (
+    "For q_{j−1} < q ≤ q_j put e(q) = σ_b − Λ_bj q, b the best of the blocks; where a node S and a block b are "
+    "named, from S on e(q) = σ_b − Λ_bj (q + S)/2 for that block, if σ_min(J_b) ≥ σ_b − Λ_bj p wherever the "
+    "parameters outside of it have moved by p ≤ (q_j + S)/2. "
 )
 _DESCENT = (
-    "On the ball of radius q_j around θ₀ let J have the Lipschitz constant Λ_j. For q_{j−1} < q ≤ q_j put e(q) = σ_b − "
-    "Λ_bj q, b the best of the blocks there, and c(q) = 1 − η(‖J(θ₀)‖ + Λ_j q)²/2 − ηΛρ₀/2. If R is a node, Λ its Λ_j, "
-    "ρ₀ ≥ ‖f(θ₀) − y‖, c > 0 up to R, σ_* = max_b (σ_b − Λ_b R) > 0 and ∫ce ≥ ρ₀ from 0 to R, then gradient descent θ "
-    "← θ − ηJᵀ(f − y) has a path of length at most R, its residual shrinks at least by the factor 1 − c(R)ησ_*² per "
-    "step, and it converges to a point where f = y. h = ρ₀/(2∫ce) from 0 to q_N."
+    ("On the ball of radius q_j around θ₀ let J have the Lipschitz constant Λ_j. ")
+    + _BEST
+    + (
+        "Put c(q) = 1 − η(‖J(θ₀)‖ + Λ_j q)²/2 − ηΛρ₀/2. If R is a node, Λ its Λ_j, ρ₀ ≥ ‖f(θ₀) − y‖, c > 0 up to R, σ_* "
+        "> 0 the largest e(R) of a block and ∫ce ≥ ρ₀ from 0 to R, then gradient descent θ ← θ − ηJᵀ(f − y) has a path "
+        "of length at most R, its residual shrinks at least by the factor 1 − c(R)ησ_*² per step, and it converges to a "
+        "point where f = y. h = ρ₀/(2∫ce) from 0 to q_N."
+    )
 )
-_FLOW = (
-    "For q_{j−1} < q ≤ q_j put e(q) = σ_b − Λ_bj q, b the best of the blocks there. If R is a node, ρ₀ ≥ ‖f(θ₀) − y‖, "
-    "σ_* = max_b (σ_b − Λ_b R) > 0 and ∫e ≥ ρ₀ from 0 to R, then gradient flow dθ/dt = −Jᵀ(f − y) has a path of length "
-    "at most R, its residual falls at least as exp(−σ_*²t), and it converges to a point where f = y. h = ρ₀/(2∫e) from "
-    "0 to q_N."
+_FLOW = _BEST + (
+    "If R is a node, ρ₀ ≥ ‖f(θ₀) − y‖, σ_* > 0 the largest e(R) of a block and ∫e ≥ ρ₀ from 0 to R, then gradient "
+    "flow dθ/dt = −Jᵀ(f − y) has a path of length at most R, its residual falls at least as exp(−σ_*²t), and it "
+    "converges to a point where f = y. h = ρ₀/(2∫e) from 0 to q_N."
 )
 
 THEOREMS = {
@@ -53,21 +60,22 @@ THEOREMS = {
     "kantorovich-path-descent": _PATHS + _DESCENT,
     "kantorovich-path-flow": _PATHS + _FLOW,
     "kantorovich-displacement-descent": _ABOUT
+    + _BEST
     + (
         "Put β = ‖J(θ_c)‖, c₁ = 1 − η(β + Λ_0 D)²/2, c_D = c₁ − ηΛ_0ρ₀/2, ρ = min(ρ₀, (ρ_c + Λ_0D²/2)/c₁), s = max_b "
-        "(σ_b − Λ_b0 D), and for q_{j−1} < q ≤ q_j e(q) = σ_b − Λ_bj q, b the best of the blocks there, and c(q) = 1 − "
-        "η(β + Λ_j q)²/2 − ηΛρ/2. If R is a node, Λ its Λ_j, c_D > 0, s > 0, c > 0 up to R, σ_* = max_b (σ_b − Λ_b R) "
-        "> 0 and ∫ce ≥ ρ from D to R, then gradient descent θ ← θ − ηJᵀ(f − y) from θ₀ has a path of length at most R "
-        "− D + (ρ₀ − ρ)/(c_D s) within the distance R of θ_c, its residual shrinks at least by the factor 1 − min(c_D, "
-        "c(R))ησ_*² per step, and it converges to a point where f = y. h = ρ/(2∫ce) from D to q_N."
+        "(σ_b − Λ_b0 D) and c(q) = 1 − η(β + Λ_j q)²/2 − ηΛρ/2. If R is a node, Λ its Λ_j, c_D > 0, s > 0, c > 0 up "
+        "to R, σ_* > 0 the largest e(R) of a block and ∫ce ≥ ρ from D to R, then gradient descent θ ← θ − ηJᵀ(f − y) "
+        "from θ₀ has a path of length at most R − D + (ρ₀ − ρ)/(c_D s) within the distance R of θ_c, its residual "
+        "shrinks at least by the factor 1 − min(c_D, c(R))ησ_*² per step, and it converges to a point where f = y. h "
+        "= ρ/(2∫ce) from D to q_N."
     ),
     "kantorovich-displacement-flow": _ABOUT
+    + _BEST
     + (
-        "Put ρ = min(ρ₀, ρ_c + Λ_0D²/2), s = max_b (σ_b − Λ_b0 D), and for q_{j−1} < q ≤ q_j e(q) = σ_b − Λ_bj q, b "
-        "the best of the blocks there. If R is a node, s > 0, σ_* = max_b (σ_b − Λ_b R) > 0 and ∫e ≥ ρ from D to R, "
-        "then gradient flow dθ/dt = −Jᵀ(f − y) from θ₀ has a path of length at most R − D + (ρ₀ − ρ)/s within the "
-        "distance R of θ_c, its residual falls at least as exp(−σ_*²t), and it converges to a point where f = y. h = "
-        "ρ/(2∫e) from D to q_N."
+        "Put ρ = min(ρ₀, ρ_c + Λ_0D²/2) and s = max_b (σ_b − Λ_b0 D). If R is a node, s > 0, σ_* > 0 the largest "
+        "e(R) of a block and ∫e ≥ ρ from D to R, then gradient flow dθ/dt = −Jᵀ(f − y) from θ₀ has a path of length "
+        "at most R − D + (ρ₀ − ρ)/s within the distance R of θ_c, its residual falls at least as exp(−σ_*²t), and it "
+        "converges to a point where f = y. h = ρ/(2∫e) from D to q_N."
     ),
 }
 """Each theorem by its id, in words; docs/theory/kantorovich.md has the proofs."""
@@ -105,6 +113,10 @@ MEANINGS = {
     "path_slope": "max_r of (a_r²/m φ′_rᵀ((XXᵀ)∘K⁻¹)φ′_r)^{1/2}, K = JJᵀ",
     "sixth_moment": "λ_max((XXᵀ)∘(XXᵀ)∘(XXᵀ))^{1/2}",
     "readout_bend": "max |v_j φ″(h_ij)| in the last layer",
+    "data_relative": "‖K^{-1/2}X‖, K the read-out's (implicit: the features') share of the Gram matrix",
+    "feature_relative": "‖K^{-1/2}φ(H)‖ of a layer's states H, K the read-out's share of the Gram matrix",
+    "ahead_norm": "‖A‖, A = I + Δt σ_w/(2√m) W",
+    "power_norm": "‖A^k W‖",
     "cross": "the largest eigenvalue's root of (h_{l−1}h_{l−1}ᵀ)∘(F_{k+1}F_{k+1}ᵀ), layers l < k",
     "layer_norm": "operator norm of a layer's weights",
     "feature_layer": "‖φ(H)‖ of a layer's states H, operator norm",

@@ -12,6 +12,7 @@ from ..models import Implicit
 from .elementwise import Elementwise
 from .enclosure import Enclosure
 from .flint import PRECISION, precision
+from .relative import relative_norm
 from .solved import SLOPE01, resolvents, solve
 from .spectrum import extreme_eigenvalues, lambda_max, lambda_min, operator_norm, root, symmetric_norm
 from .theorem import Numbers, RigorousBlock, claimed
@@ -34,7 +35,7 @@ def implicit_numbers(model: Implicit, x: np.ndarray, y: np.ndarray, solution: tu
     features = phi(injected) * unit
     found = solve(phi, matrix, features, u, *solution, lambda h: np.asarray(model.activation(jnp.asarray(h))))
     z, slope01 = found.state, phi.name in SLOPE01
-    shares = features @ features.T
+    shares, products = features @ features.T, rows @ rows.T
     quantities = {
         "rho_0": (found.read + features @ v - Enclosure.exact(y)).norm(),
         "lambda_min_features": lambda_min(shares),
@@ -42,6 +43,9 @@ def implicit_numbers(model: Implicit, x: np.ndarray, y: np.ndarray, solution: tu
         "mu": found.mu,
         "data_norm": operator_norm(rows),
     }
+    relative = relative_norm(shares, quantities["lambda_min_features"], products) if slope01 else None
+    if relative is not None:
+        quantities["data_relative"] = relative
     options: dict[str, Any] = {"activation": phi.name, "gamma": float(model.gamma).hex()}
     smooth = found.adjoint is not None and found.weighted is not None and phi.third is not None
     if smooth:
@@ -51,7 +55,7 @@ def implicit_numbers(model: Implicit, x: np.ndarray, y: np.ndarray, solution: tu
         both = r + v
         left = both * phi(injected, 1) * unit
         assert found.adjoints is not None
-        states, products = found.states, rows @ rows.T
+        states = found.states
         gram = states + shares + found.adjoints * states * (scale * scale) + (left @ left.T) * products
         low, high = extreme_eigenvalues(gram)
         quantities |= {
@@ -72,8 +76,9 @@ def implicit_numbers(model: Implicit, x: np.ndarray, y: np.ndarray, solution: tu
             "rvbend_max": (both * phi(injected, 2)).largest(),
         }
     quantities = claimed(quantities)
-    bound = _Bound({k: q.upper for k, q in quantities.items()}, phi, slope01, model.gamma, width)
-    block = RigorousBlock("features", bound.features)
+    least = quantities["lambda_min_features"].lower
+    bound = _Bound({k: q.upper for k, q in quantities.items()}, phi, slope01, model.gamma, width, least)
+    block = RigorousBlock("features", bound.features, apart=True, unshown=slope01 and relative is None)
     if not smooth:
         missing = f"{phi.name} has no finite sup|φ″| or sup|φ‴|: gradient descent has no certificate, flow may have one"
         return Numbers(quantities, (block,), None, options, missing)
@@ -83,16 +88,23 @@ def implicit_numbers(model: Implicit, x: np.ndarray, y: np.ndarray, solution: tu
 class _Bound:
     """Λ and the features' Λ_* on a ball, from the upper ends of the quantities. The comments follow the theory's names."""
 
-    def __init__(self, upper: dict[str, float], phi: Elementwise, slope01: bool, gamma: float, width: int):
+    def __init__(
+        self, upper: dict[str, float], phi: Elementwise, slope01: bool, gamma: float, width: int, least: float
+    ):
         self.upper, self.phi, self.slope01, self.gamma, self.width = upper, phi, slope01, gamma, width
+        self.least = least
 
     def features(self, radius: Any) -> Any:
-        """sup|φ′|‖X‖/√m, as long as the equilibrium exists on the ball."""
+        """sup|φ′|‖X‖/√m, or (‖X‖ + σ₀‖K^{-1/2}X‖)/(2√m) for 0 ≤ φ′ ≤ 1, as long as the equilibrium exists on the ball."""
         with precision(PRECISION) as flint:
             root_m = flint.arb(self.width).sqrt()
             if self._resolvents(flint, radius) is None:
                 return None
-            return flint.arb(self.phi.slope) * flint.arb(self.upper["data_norm"]) / root_m
+            arb, size = flint.arb, flint.arb(self.upper["data_norm"])
+            plain = arb(self.phi.slope) * size / root_m
+            if "data_relative" not in self.upper:
+                return plain
+            return plain.min((size + arb(self.least).sqrt() * arb(self.upper["data_relative"])) / (2 * root_m))
 
     def whole(self, radius: Any) -> Any:
         """The norm of the symmetric matrix of bounds by blocks A, W, u, v."""

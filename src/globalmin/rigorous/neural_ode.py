@@ -1,7 +1,8 @@
 """The Neural ODE's numbers, enclosed, as the residual network with tied weights that Euler's method makes of it.
 
 h_{k+1} = h_k + Δt ŵ W φ(h_k), h_0 = û U x, f = v̂ v·φ(h_L). With λ_k = ∂f/∂h_k the tangent kernel is
-û² (Λ_0Λ_0ᵀ)∘XXᵀ + (Δt ŵ)² Σ_kl (Λ_{k+1}Λ_{l+1}ᵀ)∘(Φ_kΦ_lᵀ) + v̂² Φ_LΦ_Lᵀ. Λ: theory/curvature/neural_ode.py, in balls.
+û² (Λ_0Λ_0ᵀ)∘XXᵀ + (Δt ŵ)² Σ_kl (Λ_{k+1}Λ_{l+1}ᵀ)∘(Φ_kΦ_lᵀ) + v̂² Φ_LΦ_Lᵀ. Λ: theory/curvature/neural_ode.py, in balls, and for
+0 ≤ φ′ ≤ 1 the half slopes there.
 """
 
 from typing import Any
@@ -10,11 +11,16 @@ import numpy as np
 
 from ..models import NeuralODE
 from .elementwise import Elementwise
-from .enclosure import Enclosure
+from .enclosure import Enclosure, Interval
 from .flint import PRECISION, precision
+from .relative import relative_norm
 from .rows import Rows
+from .solved import SLOPE01
 from .spectrum import extreme_eigenvalues, lambda_min, operator_norm
 from .theorem import Numbers, RigorousBlock, claimed
+
+POWERS = 4
+"""Of the matrices A^jW of the half slopes, about so many have their norm enclosed; for others ‖A‖ times the last one serves."""
 
 
 def neural_ode_numbers(model: NeuralODE, x: np.ndarray, y: np.ndarray) -> Numbers:
@@ -51,6 +57,11 @@ def neural_ode_numbers(model: NeuralODE, x: np.ndarray, y: np.ndarray) -> Number
     }
     for k, feature in enumerate(features):
         quantities |= {f"feature_layer@{k}": feature.norm(), f"feature_row@{k}": feature.row_norm()}
+    half = {}
+    if phi.name in SLOPE01:
+        half = _half_slopes(shares, quantities["lambda_min_readout"], rows, features, w, scale)
+    unshown = phi.name in SLOPE01 and not half
+    quantities |= half
     smooth = phi.bend is not None and phi.third is not None
     if smooth:
         adjoint = states[-1].through(phi, 1).columns(v).scaled(scale.v)
@@ -74,12 +85,32 @@ def neural_ode_numbers(model: NeuralODE, x: np.ndarray, y: np.ndarray) -> Number
         low, high = extreme_eigenvalues(gram + tied * (scale.step_w * scale.step_w))
         quantities |= {"lambda_min_all": low, "lambda_max": high}
     quantities = claimed(quantities)
-    bound = _Bound({k: q.upper for k, q in quantities.items()}, phi, model)
-    readout = RigorousBlock("readout", bound.readout)
+    bound = _Bound({k: q.upper for k, q in quantities.items()}, phi, model, quantities["lambda_min_readout"].lower)
+    readout = RigorousBlock("readout", bound.readout, apart=True, unshown=unshown)
     if not smooth:
         missing = f"{phi.name} has no finite sup|φ″| or sup|φ‴|: gradient descent has no certificate, flow may have one"
         return Numbers(quantities, (readout,), None, options, missing)
     return Numbers(quantities, (RigorousBlock("all", bound.whole), readout), bound.whole, options)
+
+
+def _half_slopes(
+    shares: Enclosure, least: Interval, rows: Rows, features: list[Rows], w: Enclosure, scale: "_Scales"
+) -> dict[str, Interval]:
+    """‖K^{-1/2}X‖ and ‖K^{-1/2}Φ_k‖, ‖A‖ and some of the ‖A^jW‖; nothing where K is not shown regular."""
+    found = [relative_norm(shares, least, part.gram()) for part in (rows, *features)]
+    relative = [v for v in found if v is not None]
+    if len(relative) < len(found):
+        return {}
+    names = ["data_relative", *(f"feature_relative@{k}" for k in range(len(features)))]
+    ahead = Enclosure.exact(np.eye(len(w.mid))) + w * (scale.step_w * Enclosure.exact(0.5))
+    norm = operator_norm(ahead)
+    quantities = {**dict(zip(names, relative, strict=True)), "ahead_norm": norm}
+    power, stride = Rows.exact(w.mid), -(-len(features) // POWERS)
+    for j in range(1, len(features)):
+        power = power.times(ahead.T, norm.upper)
+        if j % stride == 0:
+            quantities[f"power_norm@{j}"] = power.norm()
+    return quantities
 
 
 def _tied(lefts: list[Rows], rights: list[Rows]) -> Enclosure:
@@ -117,14 +148,45 @@ def scales(flint: Any, model: NeuralODE) -> tuple[Any, Any, Any, Any]:
 class _Bound:
     """Λ and the read-out's Λ_* on a ball, from the upper ends of the quantities."""
 
-    def __init__(self, upper: dict[str, float], phi: Elementwise, model: NeuralODE):
-        self.upper, self.phi, self.model = upper, phi, model
+    def __init__(self, upper: dict[str, float], phi: Elementwise, model: NeuralODE, least: float):
+        self.upper, self.phi, self.model, self.least = upper, phi, model, least
 
     def readout(self, radius: Any) -> Any:
-        """v̂ sup|φ′| p_L."""
+        """v̂ sup|φ′| p_L, or that of the half slopes."""
         with precision(PRECISION) as flint:
             found = scales(flint, self.model)[2] * flint.arb(self.phi.slope) * self._states(flint, radius)[1][-1]
+            if "data_relative" in self.upper:
+                half = self._halves(flint, radius)
+                found = found.min(half) if half.is_finite() else found
             return found if found.is_finite() else None
+
+    def _halves(self, flint: Any, radius: Any) -> Any:
+        """½σ₀(shares of C_L in the norm of K) + v̂(‖V_L‖ + ½‖C_L‖), what dU does and what dW does apart up to the end."""
+        arb, layers = flint.arb, self.model.layers
+        u, w, v, dt = scales(flint, self.model)
+        q = {k: arb(value) for k, value in self.upper.items()}
+        sigma, alpha = arb(self.least).sqrt(), q["ahead_norm"]
+        driven, growth = [w * q["w_norm"]], [arb(1)]
+        for j in range(1, layers):
+            exact = w * q[f"power_norm@{j}"] if f"power_norm@{j}" in q else None
+            driven.append(alpha * driven[-1] if exact is None else (alpha * driven[-1]).min(exact))
+            growth.append(growth[-1] * alpha)
+        weights = [dt * (gamma / 2 + w * radius * power) for gamma, power in zip(driven, growth, strict=True)]
+        ends = []
+        for first, source, relative in (
+            (u * q["data_norm"], [arb(0)] * layers, v * u * q["data_relative"] * growth[-1] * alpha),
+            (
+                arb(0),
+                [dt * w * q[f"feature_layer@{k}"] for k in range(layers)],
+                dt * v * w * sum((growth[layers - 1 - k] * q[f"feature_relative@{k}"] for k in range(layers)), arb(0)),
+            ),
+        ):
+            kept, rest = [first], [arb(0)]
+            for k in range(1, layers + 1):
+                kept.append(alpha * kept[-1] + source[k - 1])
+                rest.append(sum((weights[k - 1 - j] * (kept[j] + rest[j]) for j in range(k)), arb(0)))
+            ends.append(sigma * relative / 2 + v * (rest[-1] + kept[-1] / 2))
+        return _hypot(*ends)
 
     def whole(self, radius: Any) -> Any:
         """The norm of ((a, b), (b, 0))."""

@@ -10,6 +10,9 @@ which is a polynomial, so that ∫ce is exact up to rounding: a lower bound of t
 constant of its ball. Shown are c > 0 up to R, σ_* = max_b(σ_b − Λ_b R) > 0 and ∫ce ≥ ρ up to R; and h = ρ/(2∫ce) < 1/2 up to
 the last node. Nothing depends on how the nodes were found.
 
+From a node S on, S = D among them, half of the path may be charged to a block that only the other parameters move, as a
+read-out's features: e(q) = σ_b − Λ_bj (q + S)/2, with Λ_bj for distances of the others up to (q_j + S)/2.
+
 The displacement form takes its constants at another point θ_c, at the distance D, where the residual is ρ_c: with
 c₁ = 1 − ηβ(D)²/2 it puts min(ρ₀, (ρ_c + Λ_0D²/2)/c₁) in the place of ρ, and asks for c_D = c₁ − ηΛ_0ρ₀/2 > 0 besides.
 
@@ -32,8 +35,8 @@ HOPE = 1e-9
 """By how much the upper bounds of Λ are taken to be off at most, relatively, where FAILS is told from UNDECIDED."""
 NODES = 48
 """Intervals up to four times the shortest path that there can be; where the ball ends before, up to its end."""
-FURTHER = 16
-"""Intervals beyond, each larger than the one before by the same factor."""
+FURTHER = 32
+"""Intervals beyond."""
 FINER = 4
 """So many times as many, where h comes out near 1/2."""
 FAR = 2.0**40
@@ -53,12 +56,15 @@ Step = Callable[[float, Any, Any], tuple[Any, float] | None]
 class RigorousBlock:
     """Some of the parameters, with λ_min of their share of the Gram matrix, and how fast their least singular value can fall.
 
-    `march`, in place of `lipschitz`: all parameters, and a bound of what a path of that length can do, node by node.
+    `march`, in place of `lipschitz`: all parameters, and a bound of what a path of that length can do, node by node. `apart`:
+    the radius that `lipschitz` is asked for need only be how far the parameters outside the block have moved.
     """
 
     key: str  # as it stands in the file; `lambda_min_<key>` is its eigenvalue among the quantities
     lipschitz: Bound | None
     march: Step | None = None
+    apart: bool = False
+    unshown: bool = False  # a Λ_* of half the size may be right, but was not shown: nothing fails for lack of it
 
     @property
     def along_path(self) -> bool:
@@ -131,6 +137,7 @@ class Proof:
     sigma_star: float | None = None  # from below
     rate: float | None = None  # of the residual, per step or per unit of time, from above
     nodes: tuple[float, ...] = ()  # q_0, …, q_N
+    half: tuple[str, float] | None = None  # the block that half of the path is charged to, and S
     witness: dict[str, list[list[float]]] = dataclasses.field(default_factory=dict)  # node by node
     along_path: bool = False
 
@@ -171,8 +178,8 @@ class _Row:
     first: Any  # c without the share of Λ: 1 − ηβ²/2
     least: Any  # the smallest of these so far
     whole: Any  # Λ on the ball; 0 where it is not needed
-    slopes: tuple[Any, ...]  # Λ_b, `None` where nothing is proven
-    left: Any  # max_b (σ_b − Λ_b q)
+    lines: tuple[Any, ...]  # by block (u, v), e(q) = u − vq; `None` where nothing is proven
+    left: Any  # the largest of them at q
     used: int | None  # the best block on the interval that ends here
     charged: Any  # ∫ (1 − ηβ²/2) e
     plain: Any  # ∫ e
@@ -190,6 +197,7 @@ class _Sum:
         self, flint: Any, numbers: Numbers, blocks: Sequence[RigorousBlock], eta: float | None, *, worst: bool
     ):
         self.flint, self.numbers, self.blocks, self.worst = flint, numbers, blocks, worst
+        self.half: tuple[int, float] | None = None  # which block, and S
         self.eta: Any = None if eta is None else flint.arb(eta)
         values = (numbers.quantities[b.eigenvalue] for b in blocks)
         self.squares = [flint.arb(v.lower if worst else v.upper) for v in values]
@@ -203,9 +211,9 @@ class _Sum:
         interval = self.numbers.quantities[name]
         return self.flint.arb(interval.upper if self.worst else max(interval.lower, 0.0))
 
-    def hoped(self, slope: Any) -> Any:
+    def hoped(self, slope: Any, unshown: bool = False) -> Any:
         """A Lipschitz constant at that end."""
-        return slope if slope is None or self.worst else slope * (1 - HOPE)
+        return slope if slope is None or self.worst else slope * (0.5 if unshown else 1 - HOPE)
 
     def whole(self, radius: Any) -> Any:
         """Λ of the whole Jacobian, `None` where nothing is proven."""
@@ -216,22 +224,17 @@ class _Sum:
         """The row at D."""
         zero, one = self.flint.arb(0), self.flint.arb(1)
         if not self.numbers.displaced:
-            left = max(self.sigmas, key=lambda s: s.mid())
-            none: tuple[Any, ...] = (None,) * len(self.blocks)
+            lines = tuple((sigma, zero) for sigma in self.sigmas)
             carried = tuple(0.0 if b.along_path else None for b in self.blocks)
-            return _Row(0.0, one, one, zero, none, left, None, zero, zero, carried)
-        whole = self.whole(self.far)
-        slopes = tuple(
-            None if b.lipschitz is None else self.hoped(self.numbers.constant(b.lipschitz, self.far))
-            for b in self.blocks
-        )
-        if whole is None or all(s is None for s in slopes):
+            return _Row(0.0, one, one, zero, lines, self._left(lines, zero), None, zero, zero, carried)
+        none = (None,) * len(self.blocks)
+        whole, lines = self.whole(self.far), self._lines(none, self.far, self.far, whole_path=True)[0]
+        if whole is None or not any(lines):
             raise SilentError(UNBOUNDED)
-        first = self._first(whole, self.far)
-        left = self._left(slopes, self.far)
+        first, left = self._first(whole, self.far), self._left(lines, self.far)
         if not left > 0:
             raise SilentError("the Jacobian may lose its rank between here and the point that fits the data (ΛD ≥ σ₀)")
-        return _Row(float(self.far), first, first, whole, slopes, left, None, zero, zero, (None,) * len(self.blocks))
+        return _Row(float(self.far), first, first, whole, lines, left, None, zero, zero, none)
 
     def target(self, start: _Row) -> tuple[Any, Any]:
         """The residual that G has to reach, and c_D."""
@@ -254,35 +257,27 @@ class _Sum:
             whole = self.whole(radius)
             if whole is None:
                 return None
-        slopes, carried = [], []
-        for block, moved in zip(self.blocks, before.carried, strict=True):
-            if block.march is None:
-                assert block.lipschitz is not None
-                slopes.append(self.hoped(self.numbers.constant(block.lipschitz, radius)))
-                carried.append(None)
-                continue
-            found = None if moved is None else block.march(moved, low, radius)
-            slopes.append(None if found is None else self.hoped(found[0]))
-            carried.append(None if found is None else found[1])
-        left = self._left(slopes, radius)
+        lines, carried = self._lines(before.carried, low, radius)
+        left = self._left(lines, radius)
         if left is None or not left > 0:
             return None
         middle, length = (low + radius) / 2, radius - low
         best, plain = None, None
-        for b, (sigma, slope) in enumerate(zip(self.sigmas, slopes, strict=True)):
-            if slope is not None:
-                area = length * (sigma - slope * middle)
+        for b, line in enumerate(lines):
+            if line is not None:
+                area = length * (line[0] - line[1] * middle)
                 if plain is None or area.mid() > plain.mid():
                     best, plain = b, area
         assert best is not None
         first, charged = self._first(whole, radius), plain
         if self.eta is not None:  # Simpson's rule is exact for a cubic
-            parts = [self._first(whole, at) * (self.sigmas[best] - slopes[best] * at) for at in (low, middle, radius)]
+            height, slope = lines[best]
+            parts = [self._first(whole, at) * (height - slope * at) for at in (low, middle, radius)]
             charged = length * (parts[0] + 4 * parts[1] + parts[2]) / 6
         least = first if first.mid() < before.least.mid() else before.least
         return _Row(
-            q, first, least, whole, tuple(slopes), left, best, before.charged + charged, before.plain + plain,
-            tuple(carried),
+            q, first, least, whole, lines, left, best, before.charged + charged, before.plain + plain,
+            carried,
         )  # fmt: skip
 
     def bend(self, row: _Row, target: Any) -> Any:
@@ -299,21 +294,40 @@ class _Sum:
     def alive(self, q: float) -> bool:
         """Whether some block is proven regular at that distance."""
         radius = self.flint.arb(q)
-        for block, sigma in zip(self.blocks, self.sigmas, strict=True):
-            slope: Any = None
-            if block.march is None:
-                assert block.lipschitz is not None
-                slope = self.numbers.constant(block.lipschitz, radius)
+        carried: tuple[float | None, ...] = tuple(0.0 if b.along_path else None for b in self.blocks)
+        lines: tuple[Any, ...] = ()
+        half = self.half is not None and q > self.half[1]
+        count = NODES if not half and any(b.along_path for b in self.blocks) else 1
+        for low, high in itertools.pairwise([radius * j / count for j in range(count)] + [radius]):
+            lines, carried = self._lines(carried, radius if half else low, high, whole_path=not half)
+        left = self._left(lines, radius)
+        return left is not None and bool(left > 0)
+
+    def _lines(
+        self, carried: Sequence[float | None], low: Any, radius: Any, *, whole_path: bool = False
+    ) -> tuple[tuple[Any, ...], tuple[float | None, ...]]:
+        """The blocks' lines between two radii, and what is carried along."""
+        lines, moved = [], []
+        half = self.half if self.half is not None and not whole_path and low >= self.half[1] else None
+        for b, (block, sigma, before) in enumerate(zip(self.blocks, self.sigmas, carried, strict=True)):
+            line, after = None, None
+            if half is not None:
+                if half[0] == b:
+                    slope = self._slope(block, (radius + half[1]) / 2)
+                    line = None if slope is None else (sigma - slope * half[1] / 2, slope / 2)
+            elif block.march is not None:
+                found = None if before is None else block.march(before, low, radius)
+                line, after = (None, None) if found is None else ((sigma, self.hoped(found[0])), found[1])
             else:
-                moved, steps = 0.0, [radius * j / NODES for j in range(NODES + 1)]
-                for low, high in itertools.pairwise(steps):
-                    found = block.march(moved, low, high)
-                    slope, moved = (None, 0.0) if found is None else found
-                    if found is None:
-                        break
-            if slope is not None and sigma - slope * radius > 0:
-                return True
-        return False
+                slope = self._slope(block, radius)
+                line = None if slope is None else (sigma, slope)
+            lines.append(line)
+            moved.append(after)
+        return tuple(lines), tuple(moved)
+
+    def _slope(self, block: RigorousBlock, radius: Any) -> Any:
+        assert block.lipschitz is not None
+        return self.hoped(self.numbers.constant(block.lipschitz, radius), block.unshown)
 
     def _first(self, whole: Any, radius: Any) -> Any:
         if self.eta is None:
@@ -321,11 +335,11 @@ class _Sum:
         beta = self.norm + whole * radius
         return 1 - self.eta * beta * beta / 2
 
-    def _left(self, slopes: Sequence[Any], radius: Any) -> Any:
+    def _left(self, lines: Sequence[Any], radius: Any) -> Any:
         found = None
-        for sigma, slope in zip(self.sigmas, slopes, strict=True):
-            if slope is not None:
-                value = sigma - slope * radius
+        for line in lines:
+            if line is not None:
+                value = line[0] - line[1] * radius
                 found = value if found is None else found.max(value)
         return found
 
@@ -338,10 +352,56 @@ def _search(total: _Sum) -> Proof:
     """Nodes on which the theorem is proven, or what is missing."""
     method: Method = "flow" if total.eta is None else "descent"
     eta = None if total.eta is None else float(total.eta)
-    try:
-        return _decided(total, method, eta)
-    except SilentError as silent:
-        return Proof("FAILS", str(silent), method, eta)
+
+    def decided() -> Proof:
+        try:
+            return _decided(total, method, eta)
+        except SilentError as silent:
+            return Proof("FAILS", str(silent), method, eta)
+
+    best = decided()
+    for half in _halves(total):
+        total.half = half
+        found = decided()
+        if (found.verdict != "HOLDS", _h(found)) < (best.verdict != "HOLDS", _h(best)):
+            best = found
+    return best
+
+
+def _h(proof: Proof) -> float:
+    return proof.conditions["h"].upper if "h" in proof.conditions else math.inf
+
+
+def _halves(total: _Sum) -> list[tuple[int, float]]:
+    """From where on half the path is charged to a block: at once, and from where that is worth as much as the best of all."""
+    found: list[tuple[int, float]] = []
+    for b, block in enumerate(total.blocks):
+        if not block.apart or not total.sigmas[b] > 0:
+            continue
+        try:
+            start = total.start()
+            unit = _unit(total, start)
+            alive, _ = _turning(total, start.q, unit)
+        except SilentError:
+            continue
+        rows = _rows(total, start, [start.q + p for p in _grid(alive - start.q, unit, NODES)])
+        found.append((b, start.q))
+        twice = [None if (line := row.lines[b]) is None else 2 * (line[0] - line[1] * row.q) for row in rows]
+        ahead = [row.q for row, worth in zip(rows, twice, strict=True) if worth is not None and row.left > worth]
+        if ahead and start.q < ahead[-1] < rows[-1].q:
+            found.append((b, ahead[-1]))
+    return found
+
+
+def _unit(total: _Sum, start: _Row) -> float:
+    """The length of the shortest path there can be; the same for every step size, and so is the grid."""
+    asked = total.rho
+    if total.numbers.displaced:
+        asked = total.rho.min(total.end("rho_c") + start.whole * total.far * total.far / 2)
+    unit = float(asked / start.left)
+    if not (math.isfinite(unit) and math.isfinite(start.q)):
+        raise SilentError(OUT_OF_RANGE)
+    return max(unit, 2.0**-52 * start.q, 1e-300)
 
 
 def _decided(total: _Sum, method: Method, eta: float | None) -> Proof:
@@ -349,14 +409,7 @@ def _decided(total: _Sum, method: Method, eta: float | None) -> Proof:
         raise SilentError("the Gram matrix is not shown positive definite (σ₀ = 0 within its error)")
     start = total.start()
     target, early = total.target(start)
-    # The grid is the same for every step size.
-    asked = target
-    if total.numbers.displaced:
-        asked = total.rho.min(total.end("rho_c") + start.whole * total.far * total.far / 2)
-    unit = float(asked / start.left)
-    if not (math.isfinite(unit) and math.isfinite(start.q)):
-        raise SilentError(OUT_OF_RANGE)
-    unit = max(unit, 2.0**-52 * start.q, 1e-300)
+    unit = _unit(total, start)
     alive, dead = _turning(total, start.q, unit)
     rows = _rows(total, start, [start.q + p for p in _grid(alive - start.q, unit, NODES)])
     if len(rows) < 2:
@@ -383,7 +436,7 @@ def _decided(total: _Sum, method: Method, eta: float | None) -> Proof:
     conditions = _conditions(total, rows[-1], target, early, h)
     if not 2 * h < 1:
         reason = f"h = {float(h):.6g} where less than 1/2 is needed: missed by a factor of {float(2 * h):.6g}"
-        return Proof("FAILS", reason, method, eta, _blocks(total, rows), None, conditions)
+        return Proof("FAILS", reason, method, eta, _blocks(total, rows, []), None, conditions)
     rows, at = _at_the_radius(total, rows, target)
     final, last = rows[at], rows[-1]
     h = target / (2 * total.gain(last, target))
@@ -402,17 +455,18 @@ def _decided(total: _Sum, method: Method, eta: float | None) -> Proof:
         if block.along_path and any(row.used == b for row in rows):
             moved = (row.carried[b] for row in rows)
             witness["movements"] = [[] if v is None else [v] for v in moved]
+    blocks = _blocks(total, rows, [start, final] if total.numbers.displaced else [final])
     return Proof(
-        "HOLDS", "", method, eta, _blocks(total, rows), final.q, conditions, *found,
-        nodes=tuple(row.q for row in rows), witness=witness, along_path=bool(witness),
+        "HOLDS", "", method, eta, blocks, final.q, conditions, *found,
+        nodes=tuple(row.q for row in rows), half=_named(total, rows), witness=witness, along_path=bool(witness),
     )  # fmt: skip
 
 
 def _conditions(total: _Sum, row: _Row, target: Any, early: Any, h: Any) -> dict[str, Interval]:
     """What the file states of the node R besides its hypotheses; Λ_* is that of the best block there."""
     wide, radius = 1 + total.flint.arb(SLACK), total.flint.arb(row.q)
-    lines = [(s - v * radius, v) for s, v in zip(total.sigmas, row.slopes, strict=True) if v is not None]
-    slope = max(lines, key=lambda line: line[0].mid())[1]
+    known = (line for line in row.lines if line is not None)
+    slope = max(known, key=lambda line: (line[0] - line[1] * radius).mid())[1]
     try:
         found = {
             "lipschitz_block": Interval(0.0, up(slope * wide)),
@@ -429,9 +483,20 @@ def _conditions(total: _Sum, row: _Row, target: Any, early: Any, h: Any) -> dict
     return found
 
 
-def _blocks(total: _Sum, rows: Sequence[_Row]) -> str:
+def _blocks(total: _Sum, rows: Sequence[_Row], points: Sequence[_Row]) -> str:
+    """The best blocks of the intervals, and at the points whose σ_min counts."""
     used = {row.used for row in rows}
+    for row in points:
+        radius = total.flint.arb(row.q)
+        known = [b for b, line in enumerate(row.lines) if line is not None]
+        used.add(max(known, key=lambda b, row=row, radius=radius: (row.lines[b][0] - row.lines[b][1] * radius).mid()))
     return ", ".join(block.key for b, block in enumerate(total.blocks) if b in used)
+
+
+def _named(total: _Sum, rows: Sequence[_Row]) -> tuple[str, float] | None:
+    if total.half is None or not total.half[1] < rows[-1].q:
+        return None
+    return total.blocks[total.half[0]].key, total.half[1]
 
 
 def _least(a: Any, b: Any) -> Any:
@@ -440,7 +505,7 @@ def _least(a: Any, b: Any) -> Any:
 
 def _same(one: _Row, other: _Row) -> bool:
     """Whether the constants do not depend on the ball."""
-    numbers = [[row.whole, *row.slopes] for row in (one, other)]
+    numbers = [[row.whole, *(None if line is None else line[1] for line in row.lines)] for row in (one, other)]
     return all(
         (u is None) == (v is None) and (u is None or float(u) == float(v)) for u, v in zip(*numbers, strict=True)
     )
@@ -452,7 +517,7 @@ def _grid(length: float, unit: float, nodes: int) -> list[float]:
     found = [near * j / nodes for j in range(1, nodes + 1)]
     if length > near:
         count = FURTHER * (nodes // NODES)
-        found += [near * (length / near) ** (j / count) for j in range(1, count + 1)]
+        found += [near + (length - near) * j / count for j in range(1, count + 1)]
     return found
 
 
@@ -475,10 +540,14 @@ def _turning(total: _Sum, far: float, unit: float) -> tuple[float, float]:
 
 
 def _rows(total: _Sum, start: _Row, nodes: Sequence[float]) -> list[_Row]:
-    """The sums at the nodes, as far as they are proven."""
+    """The sums at the nodes, as far as they are proven; S is one of them."""
+    if total.half is not None:
+        nodes = sorted({*nodes, total.half[1]})
     rows = [start]
     for q in nodes:
-        row = total.step(rows[-1], q) if q > rows[-1].q else None
+        if not q > rows[-1].q:
+            continue
+        row = total.step(rows[-1], q)
         if row is None:
             break
         rows.append(row)

@@ -165,6 +165,18 @@ class Balls:
         v = self.exact(vectors[:, 0])
         return (v.transpose() * (a * v))[0, 0] / (v.transpose() * v)[0, 0]
 
+    def relative_quotient(self, a: Any, b: Any) -> Any:
+        """vᵀAv/vᵀBv of an approximate extreme vector of the pencil: at most its largest eigenvalue."""
+        scaled = [a * self._near_one(a), b * self._near_one(b)]
+        guesses = [np.tril(m) + np.tril(m, -1).T for m in map(self.middles, scaled)]
+        at = a.nrows() - 1
+        try:
+            vectors = scipy.linalg.eigh(*guesses, subset_by_index=(at, at), check_finite=False)[1]
+        except (scipy.linalg.LinAlgError, ValueError):
+            return self.arb(0)
+        v = self.exact(vectors[:, 0])
+        return (v.transpose() * (a * v))[0, 0] / (v.transpose() * (b * v))[0, 0]
+
     def _near_one(self, a: Any) -> Any:
         """A power of two that brings the diagonal near 1, so that doubles can hold the matrix."""
         top = self.largest([abs(a[i, i]) for i in range(a.nrows())])

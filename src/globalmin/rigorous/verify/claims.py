@@ -90,6 +90,16 @@ class Claims:
             raise self._refuted(name, "the lower end could not be proven")
         self.confirmed.add(self._named.get(name, name))
 
+    def relative_norm(self, name: str, gram: Any, products: Any) -> None:
+        """‖K^{-1/2}A‖ is inside its interval, products = AAᵀ: s²K − AAᵀ is positive semidefinite for the upper end."""
+        low, high = self._interval(name)
+        top = self.arb(high)
+        if not self.balls.eigenvalues_at_least(gram * (top * top) - products, 0.0):
+            raise self._refuted(name, "the upper end could not be proven")
+        if low != 0 and not self.balls.relative_quotient(products, gram) >= self.arb(low) * self.arb(low):
+            raise self._refuted(name, "the lower end could not be proven")
+        self.confirmed.add(self._named.get(name, name))
+
     def _interval(self, name: str) -> tuple[float, float]:
         name = self._named.get(name, name)
         if name not in self._ends:

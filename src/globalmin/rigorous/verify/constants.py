@@ -15,4 +15,5 @@ class Constants:
     blocks: dict[str, Callable[[Any], Any]]
     whole: Callable[[Any], Any] | None
     along_path: tuple[str, ...] = ()  # the blocks whose constant is about paths, with the eigenvalue of all parameters
+    apart: tuple[str, ...] = ()  # the blocks whose radius is how far the parameters outside of them have moved
     fixed: tuple[str, ...] = ()  # the arrays that are not trained

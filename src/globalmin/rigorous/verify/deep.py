@@ -51,7 +51,7 @@ def _check(
     claims.least_eigenvalue("lambda_min_all", gram)
     claims.greatest_eigenvalue("lambda_max", gram)
     bound = DeepConstants(claims, net.phi, net.kappas, net.images.patch_pixels, len(x), skip)
-    return Constants({"all": bound.whole, "readout": bound.readout}, bound.whole)
+    return Constants({"all": bound.whole, "readout": bound.readout}, bound.whole, apart=("readout",))
 
 
 class _Network:

@@ -36,13 +36,25 @@ def check_equilibrium(
         return Constants({}, None)
     claims.least_eigenvalue("lambda_min_readout", states)
     claims.greatest_root("features_norm", both)
+    half = "data_relative" in claims.names and phi.slope01
+    if half:
+        claims.relative_norm("data_relative", states, products)
 
     def of_readout(radius: Any) -> Any:
-        bounds = resolvent_bounds(claims, phi, radius)
-        return None if bounds is None else bounds[0] * claims.upper("features_norm")
+        bounds, y = resolvent_bounds(claims, phi, radius), claims.upper("features_norm")
+        if bounds is None:
+            return None
+        room = 1 - (claims.upper("mu") + radius)
+        if not half or not room > 0:
+            return bounds[0] * y
+        # K^{-1/2}[Z; X] has the square I + K^{-1/2}XXᵀK^{-1/2}, K = ZZᵀ.
+        kappa = (
+            (claims.lower("lambda_min_readout") * (1 + claims.upper("data_relative") ** 2)).nonnegative_part().sqrt()
+        )
+        return smallest(bounds[0] * y, (y / 2 + kappa / 2) / room)
 
     if "lambda_min_all" not in claims.names:
-        return Constants({"readout": of_readout}, None)
+        return Constants({"readout": of_readout}, None, apart=("readout",))
     gram = states + balls.hadamard(found.adjoints, both)
     claims.least_eigenvalue("lambda_min_all", gram)
     claims.greatest_eigenvalue("lambda_max", gram)
@@ -68,7 +80,7 @@ def check_equilibrium(
         corner, side = _system(claims, phi, radius, [arb(v) for v in row])
         return corner / 2 + (corner * corner / 4 + side * side).sqrt()
 
-    return Constants({"all": whole, "readout": of_readout}, whole)
+    return Constants({"all": whole, "readout": of_readout}, whole, apart=("readout",))
 
 
 def _system(claims: Claims, phi: Phi, radius: Any, drifts: list[Any]) -> tuple[Any, Any]:

@@ -41,17 +41,24 @@ def check_implicit(
         return Constants({}, None)
     claims.least_eigenvalue("lambda_min_features", shares)
     claims.operator_norm("data_norm", rows)
+    products = balls.product(rows, rows.transpose())
+    half = "data_relative" in claims.names and phi.slope01
+    if half:
+        claims.relative_norm("data_relative", shares, products)
 
     def of_features(radius: Any) -> Any:
         if resolvent_bounds(claims, phi, g * radius) is None:
             return None
-        return phi.sup1 * claims.upper("data_norm") / root
+        found = phi.sup1 * claims.upper("data_norm")
+        if half:
+            relative = claims.lower("lambda_min_features").nonnegative_part().sqrt() * claims.upper("data_relative")
+            found = smallest(found, (claims.upper("data_norm") + relative) / 2)
+        return found / root
 
     if "lambda_min_all" not in claims.names:
-        return Constants({"features": of_features}, None)
+        return Constants({"features": of_features}, None, apart=("features",))
     n = len(x)
     states = found.states
-    products = balls.product(rows, rows.transpose())
     r = found.weighted
     both = r + balls.of(n, 1, [arb(1)] * n) * v.transpose()
     left = balls.hadamard(both, balls.map(phi.slope, injected)) * (1 / root)
@@ -83,7 +90,7 @@ def check_implicit(
             return None
         return symmetric_norm(claims.balls, _by_blocks(claims, phi, radius, g, phi.sup1 / root, root, *bounds))
 
-    return Constants({"all": whole, "features": of_features}, whole)
+    return Constants({"all": whole, "features": of_features}, whole, apart=("features",))
 
 
 def _by_blocks(claims: Claims, phi: Phi, radius: Any, g: Any, e: Any, root: Any, t: Any, n: Any) -> Any:

@@ -37,6 +37,8 @@ def check_neural_ode(
     for k, feature in enumerate(net.features[:-1]):
         claims.operator_norm(f"feature_layer@{k}", feature)
         claims.number(f"feature_row@{k}", balls.largest(balls.row_norms(feature)))
+    if "data_relative" in claims.names and net.phi.slope01:
+        net.check_half_slopes(shares)
     if "lambda_min_all" in claims.names:
         adjoints = net.adjoints()
         kernel = balls.product(net.rows, net.rows.transpose())
@@ -44,8 +46,8 @@ def check_neural_ode(
         kernel = shares + kernel + net.shared(adjoints[1:])
         claims.least_eigenvalue("lambda_min_all", kernel)
         claims.greatest_eigenvalue("lambda_max", kernel)
-        return Constants({"all": net.whole, "readout": net.readout}, net.whole)
-    return Constants({"readout": net.readout}, None)
+        return Constants({"all": net.whole, "readout": net.readout}, net.whole, apart=("readout",))
+    return Constants({"readout": net.readout}, None, apart=("readout",))
 
 
 class _Network:
@@ -53,6 +55,7 @@ class _Network:
 
     def __init__(self, claims: Claims, options: dict, weights: dict[str, np.ndarray], x: np.ndarray):
         self.claims, self.balls = claims, claims.balls
+        self.halves, self.powers = False, []  # whether the half slopes were confirmed, and which norms of powers
         balls, arb = self.balls, claims.arb
         self.phi, self.count = Phi(arb, options["activation"]), options["layers"]
         numbers = [arb(file.from_hex(k, options[k])) for k in ("sigma_u", "sigma_w", "sigma_v", "horizon")]
@@ -69,6 +72,32 @@ class _Network:
             h = h + balls.product(self.features[-1], self.w.transpose()) * (self.dt * self.unit)
             self.states.append(h)
             self.features.append(balls.map(self.phi.value, h))
+
+    def check_half_slopes(self, shares: Any) -> None:
+        """Confirm what the half slopes rest on: norms in that of the read-out's Gram matrix, and of A and some A^jW."""
+        balls, claims = self.balls, self.claims
+        claims.relative_norm("data_relative", shares, balls.product(self.rows, self.rows.transpose()))
+        for k, feature in enumerate(self.features[:-1]):
+            claims.relative_norm(f"feature_relative@{k}", shares, balls.product(feature, feature.transpose()))
+        ahead = -balls.shifted(self.w * (-self.dt * self.unit / 2), claims.arb(1))
+        claims.operator_norm("ahead_norm", ahead)
+        self.powers = sorted(j for j in range(1, self.count) if f"power_norm@{j}" in claims.names)
+        known, before = self.w, 0
+        strides: dict[int, Any] = {}
+        for j in self.powers:
+            if j - before not in strides:
+                strides[j - before] = self._power(ahead, j - before)
+            known, before = balls.product(strides[j - before], known), j
+            claims.operator_norm(f"power_norm@{j}", known)
+        self.halves = True
+
+    def _power(self, a: Any, exponent: int) -> Any:
+        """By squaring."""
+        if exponent == 1:
+            return a
+        half = self._power(a, exponent // 2)
+        found = self.balls.product(half, half)
+        return self.balls.product(a, found) if exponent % 2 else found
 
     def adjoints(self) -> list[Any]:
         """λ_0 … λ_L, with the claims about them confirmed."""
@@ -104,7 +133,41 @@ class _Network:
 
     def readout(self, radius: Any) -> Any:
         """The Lipschitz constant of the read-out's block."""
-        return self.out * self.phi.sup1 * self._along(radius)[0][-1]
+        found = self.out * self.phi.sup1 * self._along(radius)[0][-1]
+        return smallest(found, self._by_half_slopes(radius)) if self.halves else found
+
+    def _by_half_slopes(self, radius: Any) -> Any:
+        """The linear part C moves all samples by one matrix and counts half, in the norm of K too; V is what it leaves."""
+        c, count, gain = self.claims.upper, self.count, self.dt * self.unit
+        a = c("ahead_norm")
+        powers = [radius * 0 + 1]
+        for _ in range(count):
+            powers.append(powers[-1] * a)
+        turns = [c("w_norm") * self.unit]  # ‖A^jŵW‖
+        for j in range(1, count):
+            turns.append(turns[-1] * a)
+            if j in self.powers:
+                turns[j] = smallest(turns[j], self.unit * c(f"power_norm@{j}"))
+        by_u = [powers[k] * self.into * c("data_norm") for k in range(count + 1)]
+        by_w = [
+            gain * sum((powers[k - 1 - j] * c(f"feature_layer@{j}") for j in range(k)), radius * 0)
+            for k in range(count + 1)
+        ]
+        seen = (
+            powers[count] * self.into * c("data_relative"),
+            gain * sum((powers[count - 1 - j] * c(f"feature_relative@{j}") for j in range(count)), radius * 0),
+        )
+        sigma = self.claims.lower("lambda_min_readout").nonnegative_part().sqrt()
+        parts = []
+        for linear, relative in zip((by_u, by_w), seen, strict=True):
+            total = [radius * 0 + linear[0]]  # ‖C_k‖ + ‖V_k‖
+            for k in range(1, count + 1):
+                driven = radius * 0
+                for j in range(k):
+                    driven = driven + (turns[k - 1 - j] / 2 + self.unit * radius * powers[k - 1 - j]) * total[j]
+                total.append(linear[k] + self.dt * driven)
+            parts.append(self.out * (sigma * relative / 2 + total[count] - linear[count] / 2))
+        return length(*parts)
 
     def whole(self, radius: Any) -> Any:
         """The Lipschitz constant of the whole Jacobian: docs/theory/kantorovich.md says where each term comes from."""

@@ -47,7 +47,12 @@ def check_theorem(
     if ball not in nodes[1:]:
         raise RefutedError("certificate: the ball's radius expected among the nodes, it is not; the file is damaged")
     _ask(arb(nodes[0]) == far, "the nodes begin at the distance of the point that the constants belong to")
-    table = _Table(nodes, sigmas, constants, eta, norm, flow=flow, displaced=displaced)
+    half = content["half"]
+    if half is not None:
+        half = half["block"], file.from_hex("half", half["from"])
+        if half[0] not in constants.apart or half[0] not in blocks or half[1] not in nodes[:-1]:
+            raise RefutedError("certificate: half the path belongs to a block that the others move, from a node on")
+    table = _Table(nodes, sigmas, constants, eta, norm, half, flow=flow, displaced=displaced)
 
     target, early, left = rho, arb(1), table.regular(0) if displaced else _largest(list(sigmas.values()))
     if displaced:
@@ -98,6 +103,7 @@ class _Table:
     constants: Constants
     eta: Any
     norm: Any  # ‖J‖
+    half: tuple[str, float] | None
     flow: bool
     displaced: bool
 
@@ -105,15 +111,21 @@ class _Table:
         self.radii = [next(iter(self.sigmas.values())) * 0 + q for q in self.nodes]
         count = len(self.nodes)
         self.wholes: list[Any] = [self.radii[0] * 0] * count
-        self.slopes: list[dict[str, Any]] = [{}] * count
+        # Each block's bound of σ_min between a node and the one before, as height and slope.
+        self.lines: list[dict[str, tuple[Any, Any]]] = [{}] * count
         # From the largest ball inward: what was shown there need not be asked again.
         for j in reversed(range(0 if self.displaced else 1, count)):
             if not self.flow or j == 0:
                 assert self.constants.whole is not None
                 self.wholes[j] = self.constants.whole(self.radii[j])
-            found = {b: self.constants.blocks[b](self.radii[j]) for b in self.sigmas}
-            self.slopes[j] = {b: v for b, v in found.items() if v is not None}
-            if not self.slopes[j] or self.wholes[j] is None:
+            if self.half is not None and self.nodes[j] > self.half[1]:
+                b, start = self.half
+                slope = self.constants.blocks[b]((self.radii[j] + start) / 2)
+                self.lines[j] = {} if slope is None else {b: (self.sigmas[b] - slope * start / 2, slope / 2)}
+            else:
+                found = {b: self.constants.blocks[b](self.radii[j]) for b in self.sigmas}
+                self.lines[j] = {b: (self.sigmas[b], v) for b, v in found.items() if v is not None}
+            if not self.lines[j] or self.wholes[j] is None:
                 raise RefutedError("refuted: on the claimed ball nothing is proven about the Jacobian")
 
     def beta(self, j: int) -> Any:
@@ -122,12 +134,12 @@ class _Table:
 
     def regular(self, j: int) -> Any:
         """σ_min on it."""
-        return _largest([self.sigmas[b] - slope * self.radii[j] for b, slope in self.slopes[j].items()])
+        return _largest([height - slope * self.radii[j] for height, slope in self.lines[j].values()])
 
     def best(self, j: int) -> Any:
         """The smallest Λ_* of the blocks that may be the best there."""
         most = self.regular(j)
-        found = [v for b, v in self.slopes[j].items() if not self.sigmas[b] - v * self.radii[j] < most]
+        found = [slope for height, slope in self.lines[j].values() if not height - slope * self.radii[j] < most]
         least = found[0]
         for v in found[1:]:
             least = least.min(v)
@@ -144,17 +156,15 @@ class _Table:
         total = self.radii[0] * 0
         for j in range(1, at + 1):
             _ask(self.c(j, at, target) > 0, "c > 0")
-            total = total + _largest([
-                self._cubic(j, at, target, self.sigmas[b], slope) for b, slope in self.slopes[j].items()
-            ])  # fmt: skip
+            total = total + _largest([self._cubic(j, at, target, *line) for line in self.lines[j].values()])
         return total
 
-    def _cubic(self, j: int, at: int, target: Any, sigma: Any, slope: Any) -> Any:
+    def _cubic(self, j: int, at: int, target: Any, height: Any, slope: Any) -> Any:
         """With t = q − m, m the middle: c = c₀ − c₁t − c₂t² and e = e₀ − Λ_b t, whose odd powers do not count."""
         middle, half = (self.radii[j - 1] + self.radii[j]) / 2, (self.radii[j] - self.radii[j - 1]) / 2
         beta, steep = self.norm + self.wholes[j] * middle, self.wholes[j]
         start = 1 - self.eta * beta * beta / 2 - self.eta * self.wholes[at] * target / 2
-        e = sigma - slope * middle
+        e = height - slope * middle
         bent = self.eta * steep * beta * slope - self.eta * steep * steep / 2 * e
         return 2 * half * start * e + 2 * half * half * half / 3 * bent
 
