@@ -304,6 +304,20 @@ def tilted(rho, *, apart=True, step_size=None, **keywords):
     return certify(Estimate(rho), [block], curvature, step_size=step_size, **keywords)
 
 
+def test_where_c_is_negative_the_shown_numbers_belong_together():
+    """η = 3 at ‖J‖ = 1: no block has c > 0, and h is its limit at small steps, of the block that is best there."""
+    blocks = [
+        Block(name, Estimate(1.0), lambda radius, s=slope: s) for name, slope in (("worse", 4.0), ("better", 1.0))
+    ]
+    curvature = Curvature(Estimate(1.0), lambda radius: 4.0, "exact")
+    found = certify(Estimate(0.7), blocks, curvature, step_size=3.0)
+    assert found.verdict is Verdict.FAILS
+    assert found.block == "better"
+    assert given_number(found.c) <= 0
+    # The last of 128 nodes with σ > 0 is 1/128 before σ₀/Λ, where G is a parabola.
+    assert found.h == pytest.approx(given_number(found.lipschitz) * 0.7 / given_number(found.sigma_0) ** 2, rel=128**-2 * 1.01)
+
+
 def test_half_the_path_ends_where_the_ridge_does():
     """The bound is sharp: both parameters move alike, and at ρ₀ = σ₀²/Λ_* the flow ends in the saddle v = h = 1."""
     assert tilted(1 - 1e-9, flow=True).verdict is Verdict.HOLDS

@@ -73,9 +73,9 @@ class Comparison:
 class Kantorovich(AbstractCertificate):
     """The certificate's numbers at one iterate. Made by `certify`; `None` where a number does not exist.
 
-    Where c ≤ 0, `h` is its limit at small steps (c = 1). `h` and everything after it belong to the pessimistic ends of the
-    estimates, so that a verdict HOLDS is one for every value inside them; `verdict` is UNDECIDED where only the optimistic
-    ends pass.
+    Where c ≤ 0, `h` is its limit at small steps (c = 1), and `block`, `sigma_0` and `lipschitz` belong to that. `h` and
+    everything after it belong to the pessimistic ends of the estimates, so that a verdict HOLDS is one for every value inside
+    them; `verdict` is UNDECIDED where only the optimistic ends pass.
     """
 
     source: ClassVar[str] = "globalmin, Kantorovich certificate (docs/theory/kantorovich.md)"
@@ -303,10 +303,15 @@ def certify(
     eta = step_size if step_size is not None else largest
     if eta is None and not flow:  # no step size serves: show the limit η → 0, which is the flow's h
         eta = 0.0
-    attempt = _best(task, eta, pessimistic=True)
-    least_h = attempt.h
-    if eta and math.isinf(least_h):  # c ≤ 0: what is left of h is its limit at small steps
-        least_h = _best(task, 0.0, pessimistic=True).h
+    attempt = shown = _best(task, eta, pessimistic=True)
+    if eta and math.isinf(
+        attempt.h
+    ):  # c ≤ 0: what is left of h is its limit at small steps, of the block that is best there
+        limit = _best(task, 0.0, pessimistic=True)
+        block = next(b for b in task.all_blocks(pessimistic=True) if b.name == limit.block)
+        attempt = _attempt(task, block, eta, pessimistic=True)
+        shown = dataclasses.replace(attempt, h=limit.h, lipschitz=limit.lipschitz)
+    least_h = shown.h
     found = attempt.holds and (flow or (eta is not None and eta > 0))
     hopeful = attempt if found else _best(task, eta, pessimistic=False)
     outcome = Verdict.HOLDS if found else Verdict.UNDECIDED if hopeful.holds and (flow or eta) else Verdict.FAILS
@@ -317,11 +322,11 @@ def certify(
     )
     return Kantorovich(
         flow=flow,
-        block=attempt.block,
+        block=shown.block,
         bound=bound if comparison is None else f"{bound}; about a point that fits the data",
         rho_0=rho.value,
-        sigma_0=attempt.sigma,
-        lipschitz=attempt.lipschitz,
+        sigma_0=shown.sigma,
+        lipschitz=shown.lipschitz,
         curvature=attempt.curvature,
         beta=attempt.beta,
         c=attempt.c,
