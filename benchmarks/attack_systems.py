@@ -2,10 +2,11 @@
 
     python benchmarks/attack_systems.py --problems 1000 --seed 0 --system gated
 
-Random small networks of gated, neural-ode, dense, resnet, conv-resnet, and two-layer with local constants ("local"): widths
-from 1, near-duplicate and duplicate rows, scales of data and weights, and residuals that put h near 1/2, to one part in 10^12.
-Compared with attack_layers.py and attack_deep.py are the verdict, every interval, the theorem's inequalities at the
-certificate's own ball, and (on a share of those that hold) `verify`. `tests/rigorous/test_attack_systems.py` runs a slice.
+Random small networks of gated, neural-ode, dense, resnet, conv-resnet, equilibrium, implicit-relu, and two-layer with local
+constants ("local"): widths from 1, near-duplicate and duplicate rows, scales of data and weights, and residuals that put h
+near 1/2, to one part in 10^12. Compared with attack_layers.py, attack_deep.py and attack_solved.py are the verdict, every
+interval, the theorem's inequalities on the certificate's own nodes, and (on a share of those that hold) `verify`.
+`tests/rigorous/test_attack_systems.py` runs a slice.
 """
 
 import argparse
@@ -23,9 +24,10 @@ import numpy as np
 from attack_certificates import BITS
 from attack_deep import deep_truth, local_truth
 from attack_layers import ACTIVATIONS, Layered, gated_truth, neural_ode_truth
+from attack_solved import equilibrium_truth, implicit_truth
 from flint import arb
 
-SYSTEMS = ("gated", "neural-ode", "dense", "resnet", "conv-resnet", "local")
+SYSTEMS = ("gated", "neural-ode", "dense", "resnet", "conv-resnet", "local", "equilibrium", "implicit-relu")
 
 
 @dataclasses.dataclass
@@ -61,9 +63,12 @@ def network(name: str, g: np.random.Generator, **fixed: Any) -> tuple[Any, Any, 
         shape = fixed.get("image_shape", shape)
         n, m, d = int(g.integers(1, 4)), int(g.choice([1, 2, 3])), int(np.prod(shape))
         options |= {"depth": 2, "filter_size": 1 if min(shape[:-1]) < 3 else 3, "image_shape": shape}
+    elif name in ("equilibrium", "implicit-relu"):  # each shape compiles a solver
+        n, d, m = [(1, 2, 3), (3, 3, 4), (2, 1, 1)][int(g.integers(3))]
+        options = {"activation": str(g.choice(["tanh", "softplus", "sin", "relu"], p=[0.4, 0.3, 0.15, 0.15]))}
     elif name == "local":
         n, m = int(g.integers(2, 6)), int(g.choice([3, 30, 200]))
-    if name != "gated" and name not in ("neural-ode", "local") and "c_res" not in options and name != "dense":
+    if name in ("resnet", "conv-resnet") and "c_res" not in options:
         options["c_res"] = float(g.uniform(0.1, 0.9))
     system = systems.build("two-layer" if name == "local" else name, **{**options, **fixed})
     x = g.standard_normal((n, d))
@@ -81,6 +86,9 @@ def network(name: str, g: np.random.Generator, **fixed: Any) -> tuple[Any, Any, 
         return jnp.asarray(size * g.standard_normal(shape.shape))
 
     model = jax.tree.map(lambda s: draw(s) if isinstance(s, jax.ShapeDtypeStruct) else s, shapes)
+    if name == "equilibrium":  # well-posed, or nearly
+        hidden = model.hidden * (float(g.choice([0.1, 0.3, 0.6])) / scale / np.sqrt(m))
+        model = eqx.tree_at(lambda net: net.hidden, model, hidden)
     return system, model, x
 
 
@@ -88,7 +96,9 @@ def truth_of(name: str, model: Any, x: np.ndarray) -> Layered:
     """The reference."""
     if name == "local":
         return local_truth(np.asarray(model.hidden), np.asarray(model.readout), x, model.activation.name)
-    return {"gated": gated_truth, "neural-ode": neural_ode_truth}.get(name, deep_truth)(model, x)
+    known = {"gated": gated_truth, "neural-ode": neural_ode_truth}
+    known |= {"equilibrium": equilibrium_truth, "implicit-relu": implicit_truth}
+    return known.get(name, deep_truth)(model, x)
 
 
 def problem(name: str, g: np.random.Generator, **fixed: Any) -> Problem:

@@ -29,6 +29,8 @@ FIXED = {
     "resnet": {"activation": "erf", "depth": 2, "c_res": 0.5},
     "conv-resnet": {"activation": "tanh", "depth": 2, "image_shape": (3, 1), "filter_size": 3, "c_res": 0.5},
     "local": {"activation": "tanh"},
+    "equilibrium": {"activation": "tanh"},
+    "implicit-relu": {"activation": "tanh"},
 }
 
 
