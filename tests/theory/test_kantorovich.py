@@ -315,7 +315,9 @@ def test_where_c_is_negative_the_shown_numbers_belong_together():
     assert found.block == "better"
     assert given_number(found.c) <= 0
     # The last of 128 nodes with σ > 0 is 1/128 before σ₀/Λ, where G is a parabola.
-    assert found.h == pytest.approx(given_number(found.lipschitz) * 0.7 / given_number(found.sigma_0) ** 2, rel=128**-2 * 1.01)
+    assert found.h == pytest.approx(
+        given_number(found.lipschitz) * 0.7 / given_number(found.sigma_0) ** 2, rel=128**-2 * 1.01
+    )
 
 
 def test_half_the_path_ends_where_the_ridge_does():
