@@ -11,6 +11,7 @@ from scipy.integrate import quad
 from scipy.optimize import root_scalar
 
 from globalmin import systems, train
+from globalmin._core import Estimate
 from globalmin.models import Gated, Rectified
 from globalmin.theory import Verdict, noy2021
 from globalmin.train.descent import start
@@ -204,3 +205,100 @@ def test_options_and_bad_input():
     x, y = problem(0, 40, 3)
     with pytest.raises(ValueError, match=r"layer \d of 4 has none for samples .*widen or take another seed"):
         train.prepare(systems.build("gated", depth=4), x, y, width=2, epochs=1, key=jax.random.key(0))
+
+
+def test_numbers_of_the_start_one_sample_at_a_time():
+    """Two outputs, four layers, rows of different norms: each number by its loops, none by the library's formulas."""
+    parts = list(build(6, 3, 4, 2, 12, 4))
+    parts[0] = parts[0] * np.array([[1.0], [1.25], [0.9]])
+    parts[1][1] *= 10  # the row of the largest label
+    x, y = parts[:2]
+    net, system = Network(x, *parts[2:]), systems.GatedSystem(depth=4)
+    iterate = system.iterate(model_of(parts), jnp.asarray(x), jnp.asarray(y.ravel()))
+    start, samples = system.start(iterate), range(3)
+    pairs = [(i, j) for i in samples for j in samples if i != j]
+    inner = [net.f[k + 1][i] @ net.f[k + 1][i].T for k in range(1, 5) for i in samples]
+    maps = [np.linalg.eigvalsh(net.g[k][i].T @ net.g[k][i]) for k in range(4) for i in samples]
+    lengths = [h @ h for k in range(4) for h in net.h[k]]
+    off = max(
+        abs(net.h[k - 1][i] @ net.h[k - 1][j]) * np.linalg.norm(net.f[k + 1][i] @ net.f[k + 1][j].T, 2)
+        for k in range(1, 5) for i, j in pairs
+    )  # fmt: skip
+    zeta = max(np.linalg.norm(net.z(i, k, low), 2) for i in samples for k in (2, 3) for low in range(1, k))
+    assert zeta > 1
+    loss = ((net.outputs - y) ** 2).sum() / 2
+    want = {
+        "alpha_x": min(lengths), "beta_x": max(lengths), "alpha_y": min(np.linalg.eigvalsh(a)[0] for a in inner),
+        "beta_y": max(np.linalg.eigvalsh(a)[-1] for a in inner), "off_diagonal": off, "zeta": zeta, "loss_0": loss,
+        "printed_alpha_x": min(v[0] for v in maps), "printed_beta_x": max(v[-1] for v in maps),
+    }  # fmt: skip
+    for name, value in want.items():
+        assert getattr(start, name).value == pytest.approx(value, rel=1e-9), name
+    assert (start.n, start.width, start.depth, start.inputs, start.outputs, start.gates) == (3, 12, 4, 4, 2, "chain")
+    assert start.correlation == pytest.approx(max(abs(x[i] @ x[j]) for i, j in pairs))
+    assert (start.label_square, start.label_row) == (pytest.approx(y[1] @ y[1]), 1)
+    assert start.norm_deviation == pytest.approx(0.25)
+    # Squares of factors: at most eight times the factors' relative error, in units of the largest square, and rounding.
+    relative = 8 * iterate.factor_error + 48 * np.finfo(float).eps
+    for name, scale in (("alpha_x", "beta_x"), ("beta_x", "beta_x"), ("alpha_y", "beta_y"), ("beta_y", "beta_y")):
+        assert getattr(start, name).error == pytest.approx(relative * want[scale])
+    assert start.off_diagonal.error == pytest.approx(relative * want["beta_x"] * want["beta_y"])
+    assert start.printed_alpha_x is not None
+    assert start.printed_alpha_x.error == pytest.approx(relative * want["printed_beta_x"])
+    assert start.loss_0.upper == pytest.approx(iterate.rho.upper**2 / 2, rel=1e-15)
+    # The products of a forward pass and of a backward one, each m eps ‖W‖_F, carried on by at most ζ.
+    frobenius = [np.linalg.norm(w) for w in net.w]
+    top_h = [max(np.linalg.norm(h) for h in net.h[k]) for k in range(4)]
+    top_f = {k: max(np.linalg.norm(row) for f in net.f[k] for row in f) for k in range(2, 6)}
+    first = 4 * np.linalg.norm(net.c) * 1.25 * max(1.0, frobenius[0])
+    forward = 12 * sum(frobenius[k] * top_h[k] for k in range(3)) + first
+    backward = 12 * sum(frobenius[k] * top_f[k + 2] for k in range(1, 4))
+    error = zeta * (forward / max(top_h) + backward / max(top_f.values()))
+    assert iterate.factor_error == pytest.approx(np.finfo(float).eps * error, rel=1e-9)
+
+
+def test_theorems_are_asked_at_the_worst_ends(case):
+    """λ_min known to a quarter, ρ₀ to a tenth: radius, slope and step sizes from the ends that are hardest."""
+    system, model, x, y = case
+    iterate = system.iterate(model, x, y)
+    low, high = iterate.lambda_min.value, iterate.lambda_max.value
+    iterate.__dict__["spectrum"] = (np.array([low, high]), low / 4)
+    iterate.__dict__["rho"] = Estimate(iterate.rho.value, iterate.rho.value / 10)
+    found = {type(t).__name__: t for t in system.theorems(systems.Question(iterate, None, 24, 1e-3, 0.07, 1.0, None))}
+    radius = 1.1 * iterate.rho.value / np.sqrt(0.75 * low)
+    for name in ("GradientChange", "KernelChange"):
+        assert found[name].radius == pytest.approx(radius, rel=1e-12)
+        assert found[name].drift == pytest.approx(iterate.curvature.drift(radius), rel=1e-12)
+        smallest = np.sqrt(min(np.diag(np.asarray(iterate.gram))))
+        assert found[name].smallest_gradient.value == pytest.approx(smallest, rel=1e-12)
+        error = smallest * (4 * iterate.factor_error + 4 * np.finfo(float).eps * 24)
+        assert found[name].smallest_gradient.error == pytest.approx(error, rel=1e-9)
+    assert found["ConvergencePrinted"].lambda_max == pytest.approx(high + low / 4, rel=1e-12)
+    assert found["SpectraPrinted"].delta == 0.07
+    for name in ("OneStep", "OneStepPrinted", "ConvergencePrinted"):
+        assert found[name].step_size == 1e-3
+    # Without a limit nothing is known of the correlations.
+    assert found["Decorrelation"].verdict is Verdict.UNDECIDED
+    (block,), curvature, source = system.curvature(iterate)
+    assert curvature is not None
+    assert block.sigma.lower == pytest.approx(np.sqrt(0.75 * low), rel=1e-12)
+    assert curvature.jacobian_norm.value == pytest.approx(np.sqrt(high), rel=1e-12)
+    assert curvature.jacobian_norm.upper >= np.sqrt(high + low / 4) * (1 - 1e-12)
+    assert curvature.lipschitz(0.1) == iterate.curvature.lipschitz(0.1)
+    assert source == ""
+    limit = systems.Limit("ntk", {"ntk": np.array([[2.0, -0.5], [-0.5, 0.5]])}, np.array([0.3, 2.2]), 0.02)
+    two = systems.Question(iterate, limit, 24, 1e-3, 0.1, 1.0, None)
+    correlation = {type(t).__name__: t for t in system.theorems(two)}["Decorrelation"].correlation
+    # −0.5 over √(2 · 0.5); two entries' error of 0.01 over the smaller diagonal, twice.
+    assert (correlation.value, correlation.error) == (pytest.approx(-0.5), pytest.approx(0.02 / 2 / 0.5 * 2))
+
+
+def test_watch_tells_the_spectral_norm_of_a_step_and_the_share_of_17(case):
+    system, model, x, y = case
+    net = Network(np.asarray(x), *numbers_of(model))
+    step = 0.1 * np.random.default_rng(0).standard_normal(net.w.shape)
+    moved = eqx.tree_at(lambda m: m.layers, model, model.layers + step)
+    found = system.watch(system.iterate(moved, x, y), system.iterate(model, x, y))
+    # Lanczos to 1e-6 of the square.
+    assert found["tau"] == pytest.approx(max(np.linalg.norm(s, 2) for s in step), rel=1e-5)
+    assert found["gamma_ratio"] == pytest.approx(system.iterate(moved, x, y).spectra.ratio(5))

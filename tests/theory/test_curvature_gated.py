@@ -362,11 +362,10 @@ def test_frozen_radius_by_its_recursion(depth, final):
     assert bounds.frozen_radius(np.ones((1, 1, 2)), np.array([[[1.0, np.nextafter(-1.0, 0.0)]]])) == 0
 
 
-def test_a_line_in_its_layers_has_a_bound_without_bends():
-    """L = 1: M_2 = 0, and the block has a constant slope of 0 where a polynomial of degree 0 would have no root."""
-    _, net = network(3, depth=1)
-    found = measured(net)
-    assert found.m2 == 0
-    assert found.beta == ()
-    block = found.block("all", Estimate(1.0))
-    assert block.psi(0.0, 7.0) == 0
+def test_one_layer_bends_nothing():
+    """L = 1: f is linear in W_1, and the flow ends ρ₀/σ₀ away at the most; a ψ that is 0 everywhere bounds no radius."""
+    _, net = network(3, depth=1, n=3, m=20)
+    found, bound = certificate_of(net, net.outputs + 5.0, flow=True)
+    assert (bound.m2, bound.beta) == (0, ())
+    assert found.outcome is Verdict.HOLDS
+    assert given(found.radius) == pytest.approx(found.rho_0 / given(found.sigma_0), rel=1e-9)
