@@ -18,10 +18,23 @@ def test_table_1_by_its_formulas():
     assert rows["Allen-Zhu et al. 2019"].width == pytest.approx(1e24 * 3**12)
     assert rows["Allen-Zhu et al. 2019"].iterations == pytest.approx(1e6 * 9 * math.log(100))
     assert rows["Zou, Gu 2019"].width == pytest.approx(1e8 * 3**12)
-    assert rows["Zou, Gu 2019"].step_size == pytest.approx(1 / (1e8 * 3**14))
+    assert rows["Zou, Gu 2019"].step_size == pytest.approx(1 / (1e8 * 3**14), rel=1e-9, abs=0)
     assert rows["Noy et al. 2021"].width == 600
     assert rows["Noy et al. 2021"].iterations == pytest.approx(math.log(1000 * 3 / (20 * 0.01)))
     assert rows["Noy et al. 2021"].step_size == pytest.approx(20 / (1e4 * 27 * 2))
+    assert rows["Du et al. 2019"].step_size == pytest.approx(0.1 / 100)
+    assert rows["Zou et al. 2018"].step_size == pytest.approx(1 / (1e29 * 3.0**47), rel=1e-9, abs=0)
+    log_width = math.log(1e24 * 3**12)
+    assert rows["Allen-Zhu et al. 2019"].step_size == pytest.approx(1 / (1e28 * log_width**5 * 3**14), rel=1e-9, abs=0)
+    assert rows["Zou, Gu 2019"].iterations == pytest.approx(100 * 9 * math.log(100))
+    failures = [rows[work].failure for work in rows]
+    assert failures == [
+        0.2,
+        None,
+        pytest.approx(math.exp(-(log_width**2)), rel=1e-9, abs=0),
+        0.1,
+        pytest.approx(math.exp(-(600**0.5)), rel=1e-9, abs=0),
+    ]
     assert noy2021.table1(10, 3, 20, lambda_0=0.0)[0].width == math.inf
     for changes, message in (({"n": 0}, "n: an integer"), ({"eps": 2.0}, "eps: a number"), ({"delta": 0.0}, "delta")):
         with pytest.raises(ValueError, match=message):

@@ -320,7 +320,7 @@ def sides(certificate):
 def same(found, want):
     assert [r for _, r, _ in found] == [r for _, r, _ in want]
     for (left, _, right), (a, _, b) in zip(found, want, strict=True):
-        assert (left, right) == (pytest.approx(a, rel=1e-12), pytest.approx(b, rel=1e-12))
+        assert (left, right) == (pytest.approx(a, rel=1e-12, abs=0), pytest.approx(b, rel=1e-12, abs=0))
 
 
 def printed_terms(a, b, beta_x, n, depth, loss):
@@ -346,11 +346,11 @@ def test_every_term_of_the_step_sizes_is_the_smallest_somewhere():
     for k, case in enumerate(cases):
         terms = printed_terms(*case)
         assert np.argmin(terms) == k
-        assert noy2021.printed_step_size(*case) == pytest.approx(terms[k], rel=1e-13)
+        assert noy2021.printed_step_size(*case) == pytest.approx(terms[k], rel=1e-13, abs=0)
     for k, case in enumerate(((1.0, 2.0, 3.0, 4, 5, 1e-12), (100.0, 2.0, 3.0, 4, 5, 1.0), (1.0, 2.0, 3.0, 4, 5, 1e9))):
         terms = corrected_terms(*case)
         assert np.argmin(terms) == k
-        assert noy2021.corrected_step_size(*case) == pytest.approx(terms[k], rel=1e-13)
+        assert noy2021.corrected_step_size(*case) == pytest.approx(terms[k], rel=1e-13, abs=0)
 
 
 def test_rows_of_one_step_and_of_the_printed_theorems_by_their_formulas():
