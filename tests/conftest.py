@@ -1,6 +1,10 @@
 """Every test runs in float64, with strict dtype promotion, with warnings as errors and with checked shapes."""
 
 import gc
+import importlib
+import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import jax
@@ -18,6 +22,24 @@ jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 
+def pytest_configure(config):
+    """A store of compiled programs for this session: no worker, and no process that a test starts, compiles one again.
+
+    It starts empty and is removed at the end. Whoever keeps one between sessions (`JAX_COMPILATION_CACHE_DIR`) keeps it.
+    """
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:  # the user's, or that of the process that started this worker
+        return
+    folder = tempfile.mkdtemp(prefix="compiled-programs-")
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    for option, value in (
+        ("compilation_cache_dir", folder),
+        ("persistent_cache_min_compile_time_secs", 0.0),
+        ("persistent_cache_min_entry_size_bytes", -1),
+    ):
+        jax.config.update(f"jax_{option}", value)
+        os.environ[f"JAX_{option.upper()}"] = str(value)
+
+
 MAPS = Path("/proc/self/maps")
 MOST_MAPS = 20_000
 """Linux grants a process 65,530 memory mappings, and every compiled program takes some; beyond them it is killed."""
@@ -32,6 +54,23 @@ def _few_compiled_programs(request):
     if config.tests_done % 20 == 0 and MAPS.exists() and MAPS.read_bytes().count(b"\n") > MOST_MAPS:
         jax.clear_caches()
         gc.collect()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _outlines_in_pdf():
+    """PDFs with outlines of the letters they show: cutting a font down to them is most of what a report's figures cost.
+
+    `tests/report` makes them as users get them.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(importlib.import_module("globalmin.report.figures")._STYLE, "pdf.fonttype", 3)
+        yield
+
+
+@pytest.fixture
+def no_report(monkeypatch):
+    """Runs without figures and page, which are most of a short run's time, where a test looks at neither."""
+    monkeypatch.setattr("globalmin.report.write_report", lambda folder: None)
 
 
 @pytest.fixture

@@ -56,7 +56,7 @@ def test_losses_of_every_epoch_agree_with_the_looks(finished):
     np.testing.assert_allclose(every[at], trajectory["loss"].values[:-1], rtol=1e-11)
 
 
-def test_the_linearised_loss_of_a_linear_network_is_its_own(finished, tmp_path):
+def test_the_linearised_loss_of_a_linear_network_is_its_own(finished, tmp_path, no_report):
     """φ = identity with the first layer trained is linear in its parameters; tanh is not, and its curves part."""
     for method in ("descent", "flow"):
         linear = execute(config(activation="identity", epochs=40, method=method), tmp_path / method).trajectory
@@ -68,18 +68,18 @@ def test_the_linearised_loss_of_a_linear_network_is_its_own(finished, tmp_path):
     assert abs(tanh["linearized_loss"].values[-1] / tanh["loss"].values[-1] - 1) > 1e-3
 
 
-def test_the_same_seed_gives_the_same_bits(finished, tmp_path):
+def test_the_same_seed_gives_the_same_bits(finished, tmp_path, no_report):
     again = execute(config(), tmp_path / "again")
     same(finished.trajectory, again.trajectory)
 
 
-def test_another_seed_gives_another_run(finished, tmp_path):
+def test_another_seed_gives_another_run(finished, tmp_path, no_report):
     other = execute(config(seed=1), tmp_path / "other")
     assert other.trajectory["loss"].values[0] != finished.trajectory["loss"].values[0]
 
 
 @pytest.mark.parametrize("system", ["two-layer", "equilibrium"])
-def test_interrupted_and_resumed_is_bit_for_bit_the_same(tmp_path, system):
+def test_interrupted_and_resumed_is_bit_for_bit_the_same(tmp_path, system, no_report):
     settings = {"system": system, "normalize": "sqrt-d", "width": 30, "epochs": 120}
     whole = execute(config(**settings), tmp_path / "whole")
 
@@ -112,7 +112,7 @@ execute(config, sys.argv[1], progress=lambda *_: time.sleep(0.3))
 """
 
 
-def test_killed_and_resumed_is_bit_for_bit_the_same(finished, tmp_path):
+def test_killed_and_resumed_is_bit_for_bit_the_same(finished, tmp_path, no_report):
     folder = tmp_path / "killed"
     process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(folder)])
     deadline = time.monotonic() + 120
@@ -126,7 +126,7 @@ def test_killed_and_resumed_is_bit_for_bit_the_same(finished, tmp_path):
     same(finished.trajectory, resume(folder).trajectory)
 
 
-def test_killed_before_the_first_checkpoint_starts_over(finished, tmp_path, monkeypatch):
+def test_killed_before_the_first_checkpoint_starts_over(finished, tmp_path, no_report):
     def stop(*_):
         raise SystemExit
 
@@ -152,13 +152,13 @@ def test_divergence_leaves_what_was_computed(tmp_path, monkeypatch):
     assert run.certificate["verification"]["sentence"].startswith("first broken: loss")
 
 
-def test_flow_runs_and_is_certified_on_its_own_terms(tmp_path):
+def test_flow_runs_and_is_certified_on_its_own_terms(tmp_path, no_report):
     run = execute(config(method="flow", epochs=60), tmp_path / "flow")
     assert run.certificate["verification"]["sentence"] == "held throughout"
     assert run.certificate["kantorovich"]["flow"] is True
 
 
-def test_float32_training_is_judged_in_float64(tmp_path):
+def test_float32_training_is_judged_in_float64(tmp_path, no_report):
     run = execute(config(dtype="float32", epochs=100), tmp_path / "single")
     assert run.weights("final")["hidden"].dtype == np.float32
     assert run.trajectory["lambda_min"].dtype == np.float64

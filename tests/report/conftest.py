@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from globalmin.report import RunFolder
+from globalmin.report import RunFolder, figures
 from globalmin.theory import ERRATA, Erratum, Hypothesis, Promise, Verdict
 from globalmin.theory.certificate import worst
 
@@ -15,6 +15,14 @@ CORRECTION = Erratum(
     "test-1", "A. Author", "Lemma 3", "‖e‖ ≤ 1 & <x>", "‖e‖² ≤ 1", "a square is missing", "substantive"
 )
 CONFIG = {"system": "two-layer", "data": "digits", "width": 1024, "epochs": EPOCHS, "seed": 0, "step_size": 0.03}
+
+
+@pytest.fixture(autouse=True, scope="package")
+def _fonts_in_pdf():
+    """As users get them: the fonts, cut down to the letters that are shown."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(figures._STYLE, "pdf.fonttype", 42)
+        yield
 
 
 @pytest.fixture(autouse=True)
