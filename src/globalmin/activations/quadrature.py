@@ -191,7 +191,7 @@ def polar(
                 ahead, back, up, down = phi(r * a), phi(-r * a), phi(r * b), phi(-r * b)
                 return inner + w * (ahead * up + back * down if same else back * up + ahead * down), None
 
-            inner, _ = jax.lax.scan(along, jnp.zeros_like(total), radial, unroll=4)
+            inner, _ = jax.lax.scan(along, jnp.zeros_like(total), radial)
             total = total + weight * width * inner
         return total, None
 
