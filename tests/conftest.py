@@ -11,7 +11,7 @@ import jax
 import pytest
 from jaxtyping import install_import_hook
 
-from . import shapes  # noqa: F401  (the hook takes it by its path)
+from . import draws, shapes  # noqa: F401  (the hook takes `shapes` by its path)
 
 # For good, not as a context: the package imports its rooms when they are first used.
 install_import_hook(
@@ -54,6 +54,14 @@ def _few_compiled_programs(request):
     if config.tests_done % 20 == 0 and MAPS.exists() and MAPS.read_bytes().count(b"\n") > MOST_MAPS:
         jax.clear_caches()
         gc.collect()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _few_programs_for_normal_deviates():
+    """The same numbers, see `draws`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jax.random, "normal", draws.normal)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,10 +1,14 @@
 """References for the dual maps that share no code and no formula with the library: NumPy, SciPy and a plain rule."""
 
+import functools
 import math
 
+import jax
 import numpy as np
 from scipy.special import erf, expit
 from scipy.stats import norm
+
+from globalmin.activations import Covariance
 
 
 def _silu_slope(z):
@@ -36,6 +40,22 @@ FUNCTIONS = {
     "hermite-3": (lambda z: _he(3, z), lambda z: math.sqrt(3) * _he(2, z), ()),
     "monomial-4": (lambda z: z**4, lambda z: 4 * z**3, ()),
 }
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _both(phi, p, q, angle):
+    cov = Covariance(p, q, angle)
+    return phi.dual(cov), phi.dual_derivative(cov)
+
+
+def both(phi, p, q, angle):
+    """The two duals of any pairs, by one program for each activation: 64 pairs at a time, the last one repeated."""
+    shape = np.broadcast_shapes(*(np.shape(part) for part in (p, q, angle)))
+    parts = [np.broadcast_to(np.asarray(part, float), shape).ravel() for part in (p, q, angle)]
+    count = parts[0].size
+    padded = [np.pad(part, (0, -count % 64), mode="edge").reshape(-1, 64) for part in parts]
+    found = [_both(phi, *(part[k] for part in padded)) for k in range(len(padded[0]))]
+    return tuple(np.concatenate([pair[i] for pair in found])[:count].reshape(shape) for i in (0, 1))
 
 
 def _composite(edges, nodes):

@@ -1,5 +1,6 @@
 """Every activation by name: values, derivatives, proven bounds, and how it rides inside a model."""
 
+import functools
 import math
 
 import equinox as eqx
@@ -14,56 +15,75 @@ from globalmin.activations import AbstractActivation, Covariance, Gelu, LeakyRel
 from .reference import FUNCTIONS
 
 NAMES = list(FUNCTIONS)
+LINE, INSIDE, FAR, JUMP = (
+    np.linspace(-6, 6, 301),
+    np.linspace(-3, 3, 60) + 0.01,
+    np.array([1e6]),
+    np.array([-1e-12, 1e-12]),
+)
 # Step 1e-4, the one-sided limits at 0 and those at infinity; beyond 12 every derivative here is monotone.
-GRID = jnp.asarray(np.concatenate([np.arange(-120_000, 120_001) * 1e-4, [-1e-9, 1e-9, -40.0, 40.0]]))
+GRID = np.concatenate([np.arange(-120_000, 120_001) * 1e-4, [-1e-9, 1e-9, -40.0, 40.0]])
 
 
-def third_derivative(phi, z):
-    return jax.jvp(phi.second_derivative, (z,), (jnp.ones_like(z),))[1]
+@functools.partial(jax.jit, static_argnums=0)
+def _evaluated(phi, z):
+    second = phi.second_derivative
+    return jnp.stack([phi(z), phi.derivative(z), second(z), jax.jvp(second, (z,), (jnp.ones_like(z),))[1]])
+
+
+@functools.cache
+def evaluated(name, points):
+    """φ, φ′, φ″, φ‴ at one of the sets of points above, from one program for each activation."""
+    sets = {"line": LINE, "inside": INSIDE, "far": FAR, "jump": JUMP, "grid": GRID, "mirrored": -GRID}
+    ends = np.cumsum([len(z) for z in sets.values()])
+    found = np.split(_all(name), ends[:-1], axis=1)
+    return dict(zip(sets, found, strict=True))[points]
+
+
+@functools.cache
+def _all(name):
+    return np.asarray(_evaluated(activations.get(name), np.concatenate([LINE, INSIDE, FAR, JUMP, GRID, -GRID])))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_values_and_derivative_match_hand_written_ones(name):
     phi, (value, slope, _) = activations.get(name), FUNCTIONS[name]
-    z = np.linspace(-6, 6, 301)
+    found = evaluated(name, "line")
     # Relative 1e-13: two special-function libraries; absolute for what is near 0.
-    np.testing.assert_allclose(phi(jnp.asarray(z)), value(z), rtol=1e-13, atol=1e-14)
-    np.testing.assert_allclose(phi.derivative(jnp.asarray(z)), slope(z), rtol=1e-13, atol=1e-14)
+    np.testing.assert_allclose(found[0], value(LINE), rtol=1e-13, atol=1e-14)
+    np.testing.assert_allclose(found[1], slope(LINE), rtol=1e-13, atol=1e-14)
     assert phi.phi0 == pytest.approx(float(value(np.zeros(()))), abs=1e-16)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_second_derivative_matches_differences(name):
-    phi, (_, slope, _) = activations.get(name), FUNCTIONS[name]
-    z = np.linspace(-3, 3, 60) + 0.01  # no kink within a step
+    slope, z = FUNCTIONS[name][1], INSIDE  # no kink within a step
     want = (slope(z + 1e-5) - slope(z - 1e-5)) / 2e-5
     # Central differences: h²/6 times the fourth derivative (≤ 100), and 1e-15/1e-5 of rounding.
-    np.testing.assert_allclose(phi.second_derivative(jnp.asarray(z)), want, rtol=0, atol=5e-8)
+    np.testing.assert_allclose(evaluated(name, "inside")[2], want, rtol=0, atol=5e-8)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_bounds_hold_and_are_attained(name):
-    phi = activations.get(name)
-    derivatives = (phi.derivative, phi.second_derivative, lambda z: third_derivative(phi, z))
+    phi, (values, *derivatives) = activations.get(name), evaluated(name, "grid")
     for derivative, bound in zip(derivatives, (phi.lipschitz, phi.curvature, phi.third), strict=True):
         if bound is None:
             continue
-        largest = float(jnp.max(jnp.abs(derivative(GRID))))
+        largest = float(np.max(np.abs(derivative)))
         assert largest <= bound * (1 + 1e-14) + 1e-15  # a few ulps of the evaluation
         # The grid misses a maximum by at most h²/2 times two derivatives more (≤ 10): 5e-8.
         assert largest >= bound - 1e-7
-    slope = phi.derivative(GRID)
-    assert phi.slope01 == bool(jnp.all((slope >= 0) & (slope <= 1)))
-    assert phi.odd == bool(jnp.max(jnp.abs(phi(GRID) + phi(-GRID))) < 1e-9 * jnp.max(jnp.abs(phi(GRID))))
+    slope = derivatives[0]
+    assert phi.slope01 == bool(np.all((slope >= 0) & (slope <= 1)))
+    assert phi.odd == bool(np.max(np.abs(values + evaluated(name, "mirrored")[0])) < 1e-9 * np.max(np.abs(values)))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_missing_bound_is_missing_for_a_reason(name):
     phi = activations.get(name)
     if phi.lipschitz is None:
-        assert abs(float(phi.derivative(jnp.asarray(1e6)))) > 1e5
-    jump = np.diff(np.asarray(phi.derivative(jnp.array([-1e-12, 1e-12]))))[0]
-    jump_of_second = np.diff(np.asarray(phi.second_derivative(jnp.array([-1e-12, 1e-12]))))[0]
+        assert abs(float(evaluated(name, "far")[1, 0])) > 1e5
+    jump, jump_of_second = np.diff(evaluated(name, "jump")[1:3])[:, 0]
     if phi.kinks:
         assert (phi.curvature is None) == (abs(jump) > 0.5)
         assert phi.third is None
@@ -75,10 +95,11 @@ def test_a_missing_bound_is_missing_for_a_reason(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_autodiff_agrees_with_derivative_at_zero_and_elsewhere(name):
     phi = activations.get(name)
+    three = jax.jit(lambda z: (jax.grad(phi)(z), jax.jacfwd(phi)(z), phi.derivative(z)))
     for z in (0.0, -0.0, 0.7, -1.3):
-        z = jnp.asarray(z)
-        np.testing.assert_allclose(jax.grad(phi)(z), phi.derivative(z), rtol=1e-14, atol=1e-15)
-        np.testing.assert_allclose(jax.jacfwd(phi)(z), phi.derivative(z), rtol=1e-14, atol=1e-15)
+        backward, forward, derivative = three(np.asarray(z))
+        np.testing.assert_allclose(backward, derivative, rtol=1e-14, atol=1e-15)
+        np.testing.assert_allclose(forward, derivative, rtol=1e-14, atol=1e-15)
 
 
 @pytest.mark.parametrize("name", ["relu", "leaky-relu", "elu"])
@@ -92,9 +113,10 @@ def test_the_slope_at_the_kink_is_one(name):
 def test_float32_stays_float32(name):
     phi = activations.get(name)
     z = jnp.linspace(-2, 2, 7, dtype=jnp.float32)
-    for f in (phi, phi.derivative, phi.second_derivative, jax.jit(phi), jax.vmap(jax.grad(phi))):
-        assert f(z).dtype == jnp.float32
-        assert f(z).shape == z.shape
+    functions = (phi, phi.derivative, phi.second_derivative, jax.jit(phi), jax.vmap(jax.grad(phi)))
+    for found in jax.jit(lambda z: [f(z) for f in functions])(z):
+        assert found.dtype == jnp.float32
+        assert found.shape == z.shape
     assert jnp.all(jnp.isfinite(phi(jnp.array([-1e4, 1e4], jnp.float32))))
 
 

@@ -12,7 +12,7 @@ import pytest
 from globalmin import activations
 from globalmin.activations import Covariance, Sin
 
-from .reference import FUNCTIONS, line
+from .reference import FUNCTIONS, both, line
 
 NAMES = list(FUNCTIONS)
 
@@ -22,21 +22,26 @@ def covariance(p, q, angle):
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def both(phi, cov):
-    """The two duals, compiled once per activation and shape."""
-    return phi.dual(cov), phi.dual_derivative(cov)
+def gradients(phi, p, q, angle):
+    """Of both duals in the three numbers, for one-dimensional arrays of pairs: (2, 3, pairs)."""
+
+    def of(p, q, angle):
+        cov = Covariance(p, q, angle)
+        return jnp.stack([phi.dual(cov), phi.dual_derivative(cov)])
+
+    return jnp.stack(jax.vmap(jax.jacrev(of, (0, 1, 2)), out_axes=-1)(p, q, angle), axis=1)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_corners_of_the_covariance(name):
     phi, (value, slope, kinks) = activations.get(name), FUNCTIONS[name]
-    corners = jnp.array([0.0, 1e-300, 1e-12, 1.0])
-    cov = Covariance(corners[:, None, None], corners[None, :, None], jnp.array([0.0, 1e-9, math.pi / 2, math.pi]))
-    assert all(jnp.all(jnp.isfinite(dual)) for dual in both(phi, cov))
+    corners = np.array([0.0, 1e-300, 1e-12, 1.0])
+    cube = corners[:, None, None], corners[None, :, None], np.array([0.0, 1e-9, math.pi / 2, math.pi])
+    assert all(np.all(np.isfinite(dual)) for dual in both(phi, *cube))
     # One constant: the expectation factors, with φ′(0) as the slope of the constant.
     pairs = list(itertools.product((0.0, 1.3), (0.0, 1.3), (0.0, math.pi / 2, 2.0, math.pi)))
     pairs = [pair for pair in pairs if 0.0 in pair[:2]]
-    for f, duals in zip((value, slope), both(phi, covariance(*np.array(pairs).T)), strict=True):
+    for f, duals in zip((value, slope), both(phi, *np.array(pairs).T), strict=True):
         want = [line(f, p, kinks) * line(f, q, kinks) for p, q, _ in pairs]
         np.testing.assert_allclose(duals, want, rtol=1e-13, atol=1e-13)
 
@@ -45,29 +50,29 @@ def test_corners_of_the_covariance(name):
 def test_gradients_match_differences(name):
     phi = activations.get(name)
     at = np.array([0.9, 1.3, 1.1])
+    # At angle 0 and variance 0 a derivative need not exist, but NaN would poison a sum.
+    corners = [(1.0, 1.0, 0.0), (1.0, 1.0, math.pi), (0.0, 1.0, 1.0)]
+    found = np.asarray(gradients(phi, *np.array([at, *corners]).T))
+    ends = [both(phi, *(at[:, None] + sign * 1e-5 * np.eye(3))) for sign in (-1, 1)]
     for i in (0, 1):
-
-        def entry(p, q, angle, i=i):
-            return both(phi, Covariance(p, q, angle))[i]
-
-        gradient = jax.jit(jax.grad(entry, (0, 1, 2)))
-        ends = [both(phi, covariance(*(at[:, None] + sign * 1e-5 * np.eye(3))))[i] for sign in (-1, 1)]
         # Differences: h² times a third derivative (≤ 1e3 for z⁴), 1e-14 / 1e-5 of rounding.
-        want = (ends[1] - ends[0]) / 2e-5
-        np.testing.assert_allclose(jnp.stack(gradient(*map(jnp.asarray, at))), want, rtol=1e-7, atol=1e-8)
-        # At angle 0 and variance 0 a derivative need not exist, but NaN would poison a sum.
-        for corner in ((1.0, 1.0, 0.0), (1.0, 1.0, math.pi), (0.0, 1.0, 1.0)):
-            assert np.all(np.isfinite(gradient(*map(jnp.asarray, corner))))
+        want = (ends[1][i] - ends[0][i]) / 2e-5
+        np.testing.assert_allclose(found[i, :, 0], want, rtol=1e-7, atol=1e-8)
+    assert np.all(np.isfinite(found))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_price_theorem(name):
     # ∂E[φ(u)φ(v)]/∂c = E[φ′(u)φ′(v)]: ties the two maps of one activation together at c = √(pq) cos θ.
     phi = activations.get(name)
-    p, q, angle = jnp.asarray(0.7), jnp.asarray(1.6), jnp.linspace(0.1, 3.0, 7)
-    by_angle = jax.jit(jax.vmap(jax.grad(lambda t: phi.dual(Covariance(p, q, t)))))(angle)
-    want = both(phi, Covariance(p, q, angle))[1]
-    np.testing.assert_allclose(by_angle / (-jnp.sqrt(p * q) * jnp.sin(angle)), want, rtol=1e-12, atol=1e-13)
+    p, q, angle = 0.7, 1.6, np.linspace(0.1, 3.0, 7)
+    # In fours, the shape of the test above.
+    pairs = [np.broadcast_to(part, 8) for part in (p, q, np.append(angle, 3.0))]
+    by_angle = np.concatenate(
+        [gradients(phi, *(part[half] for part in pairs))[0, 2] for half in np.split(np.arange(8), 2)]
+    )
+    want = both(phi, p, q, angle)[1]
+    np.testing.assert_allclose(by_angle[:7] / (-np.sqrt(p * q) * np.sin(angle)), want, rtol=1e-12, atol=1e-13)
 
 
 def test_sine_keeps_digits_and_does_not_overflow():

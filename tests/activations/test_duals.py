@@ -1,6 +1,5 @@
 """Dual maps against plain quadrature, and as kernels."""
 
-import functools
 import itertools
 import math
 
@@ -15,7 +14,7 @@ from scipy.integrate import dblquad
 from globalmin import activations
 from globalmin.activations import Covariance, quadrature
 
-from .reference import FUNCTIONS, plane
+from .reference import FUNCTIONS, both, plane
 
 NAMES = list(FUNCTIONS)
 CLOSED = [n for n in NAMES if n not in ("tanh", "sigmoid", "softplus", "silu")]
@@ -28,20 +27,10 @@ SCALAR = {
 PAIRS = [(1.0, 1.0, 1.1), (0.3, 1.7, 2.6), (1.2, 0.05, 0.2), (0.8, 0.8, 0.0), (0.5, 1.5, math.pi), (1, 1, math.pi / 2)]
 
 
-def covariance(p, q, angle):
-    return Covariance(*(jnp.asarray(x, float) for x in (p, q, angle)))
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def both(phi, cov):
-    """The two duals, compiled once per activation and shape."""
-    return phi.dual(cov), phi.dual_derivative(cov)
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_duals_match_plain_quadrature(name):
     phi, (value, slope, kinks) = activations.get(name), FUNCTIONS[name]
-    got = both(phi, covariance(*np.array(PAIRS).T))
+    got = both(phi, *np.array(PAIRS).T)
     for f, duals in zip((value, slope), got, strict=True):
         want = [plane(f, p, q, angle, kinks) for p, q, angle in PAIRS]
         # 1e-12: closed form against quadrature; values are at most 200 (z⁴), whose relative rounding is 1e-14.
@@ -58,7 +47,7 @@ def test_duals_match_scipy_dblquad(name):
 
     # dblquad is asked for 1e-7 of an integrand in Python, to stay below a second.
     want, error = dblquad(integrand, -8, 8, -8, 8, epsabs=1e-7, epsrel=1e-7)  # pyright: ignore[reportAssignmentType]
-    assert abs(float(activations.get(name).dual(covariance(p, q, angle))) - want) <= error + 1e-9
+    assert abs(float(both(activations.get(name), p, q, angle)[0]) - want) <= error + 1e-9
 
 
 @pytest.mark.parametrize("name", CLOSED)
@@ -66,8 +55,7 @@ def test_closed_forms_match_the_quadrature_engine(name):
     phi = activations.get(name)
     v = jnp.array([0.01, 1.0, 3.0])
     p, q, angle = v[:, None, None], v[None, :, None], jnp.linspace(0, math.pi, 5)
-    cov = Covariance(p, q, angle)
-    for f, got in zip((phi.__call__, phi.derivative), both(phi, cov), strict=True):
+    for f, got in zip((phi.__call__, phi.derivative), both(phi, p, q, angle), strict=True):
         want = quadrature.polar(f, p, q, angle, refine=2)
         # Both claims: of the closed form, and 64 eps of the largest value for the rule.
         allowed = phi.dual_error(v) + 64 * 2.3e-16 * float(jnp.max(jnp.abs(want)))
@@ -84,7 +72,7 @@ def test_error_claims_are_honest(name):
     # At 1e-8 the plain rule cannot see the sliver between two kinks.
     angles = (0.0, 0.9, math.pi) if kinks else (0.0, 1e-8, 0.9, math.pi)
     pairs = list(itertools.product(variances, variances, angles))
-    for f, duals in zip((value, slope), both(phi, covariance(*np.array(pairs).T)), strict=True):
+    for f, duals in zip((value, slope), both(phi, *np.array(pairs).T), strict=True):
         want = [plane(f, *pair, kinks) for pair in pairs]
         # 5e-15 of the scale: the reference's own rounding, about 20 eps.
         np.testing.assert_allclose(duals, want, rtol=0, atol=claim + 5e-15 * scale)
@@ -102,9 +90,7 @@ def test_gram_matrices_are_symmetric_and_positive_semidefinite(name, points):
     cosine = x @ x.T / np.sqrt(np.outer(square, square))
     angle = np.arccos(np.clip(cosine, -1, 1))
     np.fill_diagonal(angle, 0.0)
-    cov = Covariance(jnp.asarray(square)[:, None], jnp.asarray(square)[None], jnp.asarray((angle + angle.T) / 2))
-    for gram in both(phi, cov):
-        gram = np.asarray(gram)
+    for gram in both(phi, square[:, None], square[None], (angle + angle.T) / 2):
         # Entry errors below 1e-11 (tanh at variance 3), and arccos at θ = 0 off by 2e-8, to which the dual of a φ′ that
         # jumps is Lipschitz; each moves an eigenvalue of a 5 × 5 matrix by at most five times as much.
         slack = 1e-11 + 2e-8 * np.max(np.diag(gram)) * bool(phi.kinks)
@@ -116,6 +102,6 @@ def test_pairs_may_be_broadcast_vmapped_or_jitted():
     for name in ("relu", "tanh", "elu"):
         phi = activations.get(name)
         p, q, angle = jnp.array([0.5, 1.0, 2.0]), jnp.array([1.0, 0.3]), jnp.linspace(0, 3, 6).reshape(3, 2)
-        whole = phi.dual(Covariance(p[:, None], q[None], angle))
+        whole = jax.jit(phi.dual)(Covariance(p[:, None], q[None], angle))
         inner = jax.vmap(lambda a, b, t, phi=phi: phi.dual(Covariance(a, b, t)), (None, 0, 0))
         np.testing.assert_allclose(jax.jit(jax.vmap(inner, (0, None, 0)))(p, q, angle), whole, rtol=1e-14, atol=1e-15)

@@ -66,13 +66,25 @@ def coefficients(
     density = jnp.exp(-z * z / 4) / (2 * math.pi) ** 0.25  # √n: with it, h_k never overflows
     integrand = weight * density * phi(root[..., None] * z)
 
+    a = _projected(z, density, integrand, count)
+    return a if parity is None else a[parity::2]
+
+
+@functools.partial(jax.jit, static_argnames="count")
+def _projected(
+    z: Float[Array, "*shape nodes"],
+    density: Float[Array, "*shape nodes"],
+    integrand: Float[Array, "*shape nodes"],
+    count: int,
+) -> Float[Array, "terms *shape"]:
+    """Sums of the integrand times √n h_k, k < count, by the recurrence of h_k; compiled once for all φ."""
+
     def raise_degree(pair, k):
         before, now = pair
         after = (z * now - jnp.sqrt(k) * before) / jnp.sqrt(k + 1)
         return (now, after), jnp.sum(integrand * now, axis=-1)
 
-    _, a = jax.lax.scan(raise_degree, (jnp.zeros_like(z), density), jnp.arange(count, dtype=z.dtype))
-    return a if parity is None else a[parity::2]
+    return jax.lax.scan(raise_degree, (jnp.zeros_like(z), density), jnp.arange(count, dtype=z.dtype))[1]
 
 
 @jax.jit

@@ -135,8 +135,17 @@ class AbstractEquilibriumModel(AbstractModel):
         probe = jax.lax.fori_loop(0, 30, lambda _, v: self._contraction(v)[1], cold.probe)
         return EquilibriumState(h, h, g, probe)
 
-    def step(self, x: Float[Array, "n d"], y: Float[Array, " n"], state: EquilibriumState) -> Step:
+    def step(
+        self,
+        x: Float[Array, "n d"],
+        y: Float[Array, " n"],
+        state: EquilibriumState,
+        *,
+        tolerance: float | Float[Array, ""] | None = None,
+    ) -> Step:
         """Outputs and gradient of ½‖u − y‖² by two warm-started solves and no backpropagation.
+
+        **Arguments:** `tolerance`, if not the model's own; as an array it can change without compiling anew.
 
         **Returns:** `info` holds `forward_iterations`, `backward_iterations`, the relative residuals
         `fixed_point_residual` (of ‖C‖) and `adjoint_residual` (of √n ‖a‖), and `contraction`, an estimate from below
@@ -146,9 +155,10 @@ class AbstractEquilibriumModel(AbstractModel):
         **Cost:** 2nm² FLOPs per iteration, plus 2nm(m + 2d).
         """
         c = self.shift(x)
-        forward = self._forward(c, state.forward(), self.tolerance)
+        tolerance = self.tolerance if tolerance is None else tolerance
+        forward = self._forward(c, state.forward(), tolerance)
         z, slopes = self.activation(forward.value), self.activation.derivative(forward.value)
-        backward = self._backward(slopes, state.adjoint, self.tolerance)
+        backward = self._backward(slopes, state.adjoint, tolerance)
         outputs = self.read(x, z)
         rho = outputs - y
         gradient = self._gradient(x, z, backward.value * slopes * rho[:, None], rho)
@@ -172,14 +182,9 @@ class AbstractEquilibriumModel(AbstractModel):
         """f on a batch, solved as `equilibrium`; raises at run time if the solve fails. Differentiable (GMRES)."""
         return self.read(x, self.equilibrium(x, state).checked())
 
-    def iterated(self, x: Float[Array, "n d"], z: Float[Array, "n m"], count: int) -> Float[Array, " n"]:
-        """Outputs of z after `count` more passes through the layer: a network of finite depth with tied weights.
-
-        From z = 0 with autodiff it is the unrolled gradient, from a solved z with count 1 the one-step one.
-        """
-        c, matrix = self.shift(x), self.matrix().T
-        z, _ = jax.lax.scan(lambda z, _: (self.activation(product(z, matrix) + c), None), z, None, length=count)
-        return self.read(x, z)
+    def passed(self, x: Float[Array, "n d"], z: Float[Array, "n m"]) -> Float[Array, "n m"]:
+        """z after one pass through the layer, φ(zMᵀ + C)."""
+        return self.activation(self.preactivations(x, z))
 
     @abstractmethod
     def factors(
@@ -264,11 +269,11 @@ class AbstractEquilibriumModel(AbstractModel):
     def _adjoint_scale(self, like: Float[Array, "*n m"]) -> Float[Array, ""]:
         return _norm(self.readout) * float(np.sqrt(like.size / like.shape[-1]))
 
-    def _forward(self, c: Array, start: Array, tolerance: float, linear_solver=None) -> Solve:
+    def _forward(self, c: Array, start: Array, tolerance: float | Array, linear_solver=None) -> Solve:
         """H from C."""
         return self._solve(self.activation, self.matrix().T, c, start, tolerance, _norm(c), linear_solver)
 
-    def _backward(self, slopes: Array, start: Array, tolerance: float) -> Solve:
+    def _backward(self, slopes: Array, start: Array, tolerance: float | Array) -> Solve:
         """G from D: the same equation with a linear φ and Mᵀ."""
         return self._solve(
             Masked(slopes), self.matrix(), self.readout, start, tolerance, self._adjoint_scale(slopes), None

@@ -23,10 +23,10 @@ class History(eqx.Module):
 class Anderson(AbstractSolver):
     """Anderson acceleration over the last `depth` iterates; memory 2 · depth batches."""
 
-    tolerance: float
+    tolerance: float | Float[Array, ""]
     depth: int
 
-    def __init__(self, tolerance: float, depth: int = 5):
+    def __init__(self, tolerance: float | Float[Array, ""], depth: int = 5):
         self.tolerance, self.depth = tolerance, depth
 
     def begin(self, y: Float[Array, "..."]) -> History:

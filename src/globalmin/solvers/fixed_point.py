@@ -16,7 +16,7 @@ import lineax as lx
 import optimistix as optx
 from jaxtyping import Array, Float, Int, PyTree
 
-from .._core import RESULTS
+from .._core import RESULTS, numerics
 
 
 class Solve(eqx.Module):
@@ -42,11 +42,11 @@ class Progress(eqx.Module):
 class AbstractSolver(optx.AbstractFixedPointSolver):
     """A method: `begin` makes its memory, `advance` one iteration. It stops once the relative residual is small."""
 
-    tolerance: eqx.AbstractVar[float]
+    tolerance: eqx.AbstractVar[float | Float[Array, ""]]
 
     # Optimistix asks every solver for these three; here the residual is relative to `solve`'s `scale` alone.
     @property
-    def rtol(self) -> float:
+    def rtol(self) -> float | Float[Array, ""]:
         """The relative tolerance."""
         return self.tolerance
 
@@ -96,9 +96,9 @@ class AbstractSolver(optx.AbstractFixedPointSolver):
 class Iteration(AbstractSolver):
     """h ← F(h). At the contraction of the networks here (about 0.3 per step) nothing that costs more pays."""
 
-    tolerance: float
+    tolerance: float | Float[Array, ""]
 
-    def __init__(self, tolerance: float):
+    def __init__(self, tolerance: float | Float[Array, ""]):
         self.tolerance = tolerance
 
 
@@ -132,7 +132,7 @@ def solve(
     **Raises:** `ValueError` for a tolerance below the rounding error of the dtype, or `max_steps` below 1.
     """
     eps = float(jnp.finfo(start.dtype).eps)
-    if not solver.tolerance >= eps:
+    if numerics.is_concrete(solver.tolerance) and not solver.tolerance >= eps:
         raise ValueError(
             f"tolerance: at least {eps:.1e} expected, the rounding error of {start.dtype}; {solver.tolerance} came; "
             "loosen it, or solve in float64"

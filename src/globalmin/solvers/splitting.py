@@ -21,14 +21,14 @@ class Splitting(AbstractSolver):
     For h = φ(h) M + c given by `phi` with 0 ≤ φ′ ≤ 1, `matrix` M and `shift` c; one inverse, O(m³).
     """
 
-    tolerance: float
+    tolerance: float | Float[Array, ""]
     phi: Callable[[Array], Array]
     resolvent: Float[Array, "m m"]  # (2I − M)⁻¹
     shift: Float[Array, "*n m"]  # c
 
     def __init__(
         self,
-        tolerance: float,
+        tolerance: float | Float[Array, ""],
         phi: Callable[[Array], Array],
         matrix: Float[Array, "m m"],
         shift: Float[Array, "*n m"],

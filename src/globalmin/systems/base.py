@@ -164,17 +164,12 @@ class AbstractSystem(eqx.Module):
 
     def monitor(self, iterate: Iterate, start: Iterate) -> dict[str, float]:
         """Every monitored quantity: the common ones and this system's own."""
-        difference = jax.tree.map(
-            lambda a, b: jnp.sum((a - b) ** 2),
-            eqx.filter(iterate.model, eqx.is_inexact_array),
-            eqx.filter(start.model, eqx.is_inexact_array),
-        )
         return {
             "loss": iterate.loss,
             "lambda_min": iterate.lambda_min.value,
             "lambda_max": iterate.lambda_max.value,
             "gram_drift": linalg.spectral_norm(iterate.gram - start.gram).value,
-            "distance": float(jnp.sqrt(jax.tree.reduce(jnp.add, difference))),
+            "distance": float(_distance(iterate.model, start.model)),
             **self.watch(iterate, start),
         }
 
@@ -195,6 +190,13 @@ class AbstractSystem(eqx.Module):
             value = getattr(self, option)
             found[option] = value.name if isinstance(value, AbstractActivation) else value
         return found
+
+
+@eqx.filter_jit
+def _distance(model: AbstractModel, other: AbstractModel) -> Float[Array, ""]:
+    """Of all parameters, in the Euclidean norm."""
+    pair = (eqx.filter(tree, eqx.is_inexact_array) for tree in (model, other))
+    return jnp.sqrt(jax.tree.reduce(jnp.add, jax.tree.map(lambda a, b: jnp.sum((a - b) ** 2), *pair)))
 
 
 def _better(first: Kantorovich, second: Kantorovich) -> Kantorovich:

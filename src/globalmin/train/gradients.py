@@ -127,8 +127,8 @@ def trust(
     exactly, tolerances or shrinks outside [1e-15, 1], a threshold outside (0, 1); `UnsolvedError` if the reference
     does not converge.
 
-    **Cost:** per tolerance and residual a step; per tolerance one compilation and the memory of the unrolled passes;
-    4K solves for the differences; (K + 4) copies of the parameters.
+    **Cost:** per tolerance and residual a step and the memory of the unrolled passes; 4K solves for the differences;
+    (K + 4) copies of the parameters.
     """
     if not isinstance(model, AbstractEquilibriumModel | NeuralODE):
         raise ValueError(
@@ -146,28 +146,29 @@ def trust(
     network: AbstractEquilibriumModel = in_float64(model)
     tight = dataclasses.replace(network, tolerance=CERTIFICATE_TOLERANCE)
     cold = network.cold_state(x)
-    first = _step(tight, x, y, cold)
+    first = _step(network, x, y, cold, CERTIFICATE_TOLERANCE)
     if not bool(_converged(first)):
         raise UnsolvedError(f"{RESULTS[first.result]} (‖M‖ = {network.operator_norm().value:.4g})")
     rho = first.outputs - y
     targets = {shrink: first.outputs - shrink * rho for shrink in shrinks}
     normals, slopes, doubled = _differences(tight, x, directions, seed)
 
-    truth, references = _references(tight, x, targets, rho, cold, normals, slopes, doubled)
+    truth, references = _references(
+        lambda target: _step(network, x, target, cold, CERTIFICATE_TOLERANCE), targets, rho, normals, slopes, doubled
+    )
 
     rows: list[dict[str, Any]] = []
     for tolerance in tolerances:
-        loose = dataclasses.replace(network, tolerance=float(tolerance))
         for shrink, target in targets.items():
-            done = _step(loose, x, target, cold)
+            done = _step(network, x, target, cold, tolerance)
             forward, backward = int(done.info["forward_iterations"]), int(done.info["backward_iterations"])
             z = network.activation(done.state.hidden)
             # The solve starts at H = C, which is one pass from z = 0: its z is that of one pass more than it counts.
-            unrolled = _through(loose, x, jnp.zeros_like(z), target, forward + 1)
+            unrolled = _through(network, x, jnp.zeros_like(z), target, forward + 1)
             found = {
                 "implicit": (done.gradient, forward, backward),
                 "unrolled": (unrolled, forward + 1, forward + 1),
-                "phantom": (_through(loose, x, z, target, 1), forward + 1, 1),
+                "phantom": (_through(network, x, z, target, 1), forward + 1, 1),
             }
             gradient, norm, differences = truth[shrink]
             for method, (tree, there, back) in found.items():
@@ -187,11 +188,11 @@ def trust(
     return Trust(tuple(rows), tuple(references), float(threshold))
 
 
-def _references(model, x, targets, rho, state, normals, slopes, doubled):
+def _references(step, targets, rho, normals, slopes, doubled):
     """Per residual the exact gradient, its norm and its directional derivatives by differences; and what the report shows."""
     truth, references = {}, []
     for shrink, target in targets.items():
-        gradient = _flat(_step(model, x, target, state).gradient)
+        gradient = _flat(step(target).gradient)
         norm = float(jnp.linalg.norm(gradient))
         if norm == 0:
             raise ValueError("y: labels that the network does not fit expected, the gradient is 0; change y")
@@ -217,7 +218,9 @@ def _trust_ode(model: NeuralODE, x, y, tolerances, shrinks, threshold, direction
     rho = outputs - y
     targets = {shrink: outputs - shrink * rho for shrink in shrinks}
     normals, slopes, doubled = _differences(reference, x, directions, seed)
-    truth, references = _references(reference, x, targets, rho, (), normals, slopes, doubled)
+    truth, references = _references(
+        lambda target: _ode_step(reference, x, target), targets, rho, normals, slopes, doubled
+    )
     adjoints: dict[str, Adjoint] = {"discretised": "checkpoint", "backsolve": "backsolve"}
     rows = []
     for method, adjoint in adjoints.items():
@@ -227,7 +230,7 @@ def _trust_ode(model: NeuralODE, x, y, tolerances, shrinks, threshold, direction
                 model, solver=ADAPTIVE_SOLVER, tolerance=jnp.asarray(tolerance, float), adjoint=adjoint
             )
             for shrink, target in targets.items():
-                done = _step(loose, x, target, ())
+                done = _ode_step(loose, x, target)
                 gradient, norm, differences = truth[shrink]
                 other, count = _flat(done.gradient), int(done.info["function_evaluations"])
                 rows.append(
@@ -252,31 +255,71 @@ def _outputs(model, x):
 
 def _differences(model, x, count: int, seed: int) -> tuple[Array, Array, Array]:
     """Directions, one per row, and the outputs' directional derivatives by displacements t and 2t."""
-    flat, restore = jax.flatten_util.ravel_pytree(eqx.filter(model, model.trainable()))
-    fixed = eqx.filter(model, model.trainable(), inverse=True)
+    flat = _flat(eqx.filter(model, model.trainable()))
     normals = jax.random.normal(jax.random.key(seed), (count, flat.size))
     relative = DISPLACEMENT_AT_KINKS if model.activation.kinks else DISPLACEMENT
     t = relative * jnp.linalg.norm(flat) / float(np.sqrt(flat.size))
-
-    def slope(direction, t):
-        one, other = (_outputs(eqx.combine(restore(flat + s * t * direction), fixed), x) for s in (1.0, -1.0))
-        return (one - other) / (2 * t)
-
-    single = [slope(direction, t) for direction in normals]
-    double = [slope(direction, 2 * t) for direction in normals]
+    single = [_slope(model, x, direction, t) for direction in normals]
+    double = [_slope(model, x, direction, 2 * t) for direction in normals]
     return normals, jnp.stack(single), jnp.stack(double)
 
 
 @eqx.filter_jit
-def _step(model, x, y, state) -> Step:
-    return model.step(x, y, state)
+def _slope(model, x, direction, t) -> Array:
+    """The outputs' derivative along a direction of the parameters by a central difference."""
+    moved, fixed = eqx.partition(model, model.trainable())
+    flat, restore = jax.flatten_util.ravel_pytree(moved)
+    one, other = (eqx.combine(restore(flat + s * t * direction), fixed).outputs(x) for s in (1.0, -1.0))
+    return (one - other) / (2 * t)
+
+
+def _step(model, x, y, state, tolerance: float) -> Step:
+    return _step_to(model, x, y, state, jnp.asarray(tolerance, float))  # an array: one program for all tolerances
 
 
 @eqx.filter_jit
+def _step_to(model, x, y, state, tolerance) -> Step:
+    return model.step(x, y, state, tolerance=tolerance)
+
+
+@eqx.filter_jit
+def _ode_step(model, x, y) -> Step:
+    return model.step(x, y, ())
+
+
 def _through(model, x, z, y, count: int) -> PyTree:
-    """Autodiff of the loss after `count` passes from a z that is held fixed."""
+    """Autodiff of the loss after `count` passes from a z that is held fixed.
+
+    Pass by pass, by the chain rule: the loop over the passes as one program would be compiled for every count.
+    """
+    points = [z]
+    for _ in range(count):
+        points.append(_passed(model, x, points[-1]))
+    gradient, back = _loss_pulled(model, x, points[-1], y)
+    for point in points[-2::-1]:
+        gradient, back = _pass_pulled(model, x, point, back, gradient)
+    return gradient
+
+
+@eqx.filter_jit
+def _passed(model, x, z) -> Array:
+    return model.passed(x, z)
+
+
+@eqx.filter_jit
+def _loss_pulled(model, x, z, y) -> tuple[PyTree, Array]:
+    """Derivatives of ½‖f − y‖² in the parameters that read z, and in z."""
     moved, fixed = eqx.partition(model, model.trainable())
-    return jax.grad(lambda m: jnp.sum((eqx.combine(m, fixed).iterated(x, z, count) - y) ** 2) / 2)(moved)
+    return jax.grad(lambda m, z: jnp.sum((eqx.combine(m, fixed).read(x, z) - y) ** 2) / 2, (0, 1))(moved, z)
+
+
+@eqx.filter_jit
+def _pass_pulled(model, x, z, back, gradient) -> tuple[PyTree, Array]:
+    """The gradient with the share of one more pass, from z, and the derivative in z."""
+    moved, fixed = eqx.partition(model, model.trainable())
+    _, pull = jax.vjp(lambda m, z: eqx.combine(m, fixed).passed(x, z), moved, z)
+    share, back = pull(back)
+    return jax.tree.map(jnp.add, gradient, share), back
 
 
 def _converged(done: Step) -> Array:
