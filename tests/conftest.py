@@ -82,6 +82,19 @@ def no_report(monkeypatch):
 
 
 @pytest.fixture
+def one_drawn(monkeypatch):
+    """Figures of the first run that a test makes; the pages of further ones have none."""
+    figures = importlib.import_module("globalmin.report.figures")
+    draw = figures.draw
+
+    def first(trajectory, certificate):
+        monkeypatch.setattr(figures, "draw", lambda trajectory, certificate: {})
+        return draw(trajectory, certificate)
+
+    monkeypatch.setattr(figures, "draw", first)
+
+
+@pytest.fixture
 def getkey(request):
     """A function that gives a fresh key at each call; the same sequence in every run of the same test."""
     seed = sum(ord(c) * 31**i for i, c in enumerate(request.node.name)) % 2**31

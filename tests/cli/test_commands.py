@@ -79,7 +79,7 @@ def test_demanding_a_certificate_that_fails_exits_with_one(points, capsys):
     capsys.readouterr()
 
 
-def test_train_report_and_resume(points, tmp_path, capsys):
+def test_train_report_and_resume(points, tmp_path, capsys, one_drawn):
     out = tmp_path / "run"
     arguments = ["train", "two-layer", "--data", str(points), "--width", "40", "--epochs", "30", "--seed", "1"]
     assert main([*arguments, "--out", str(out), "--activation", "tanh", "--json"]) == 0

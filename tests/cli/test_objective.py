@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from globalmin import report
 from globalmin.cli.main import main
 from globalmin.experiments import (
     CONFIGS,
@@ -27,7 +26,7 @@ def one_line(capsys):
     return error
 
 
-def test_a_run_has_every_part_and_says_its_verdict(tmp_path, capsys):
+def test_a_run_has_every_part_and_says_its_verdict(tmp_path, capsys, one_drawn):
     out = tmp_path / "run"
     arguments = ["objective", "saddle", "--dimension", "3", "--L", "1", "--start", "half", "--out", str(out)]
     assert main([*arguments, "--json"]) == 0
@@ -46,7 +45,7 @@ def test_a_run_has_every_part_and_says_its_verdict(tmp_path, capsys):
     assert "new or empty folder expected" in one_line(capsys)
 
 
-def test_people_read_theorems_and_results(tmp_path, capsys):
+def test_people_read_theorems_and_results(tmp_path, capsys, no_report):
     command = ["objective", "factorization", "--rank", "1", "--rows", "8", "--columns", "6", "--epochs", "40"]
     assert main([*command, "--out", str(tmp_path / "run")]) == 0
     said = capsys.readouterr().out
@@ -54,7 +53,7 @@ def test_people_read_theorems_and_results(tmp_path, capsys):
         assert text in said
 
 
-def test_balancing_and_sparse_matrices_run(tmp_path, capsys):
+def test_balancing_and_sparse_matrices_run(tmp_path, capsys, no_report):
     command = ["objective", "balancing", "--epochs", "5", "--n", "8", "--dimension", "6", "--widths", "4", "3"]
     assert main([*command, "--out", str(tmp_path / "b"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["sentence"] == "held throughout"
@@ -70,7 +69,7 @@ def test_balancing_and_sparse_matrices_run(tmp_path, capsys):
     )
 
 
-def test_adaptive_steps_keep_each_ones_bound(tmp_path, capsys):
+def test_adaptive_steps_keep_each_ones_bound(tmp_path, capsys, no_report):
     command = ["objective", "conv-filter", "--teacher", "first", "--steps", "adaptive", "--epochs", "60"]
     start = ["--start", "0.3", "0.4", "0", "0.3", "0"]
     assert main([*command, *start, "--out", str(tmp_path / "run"), "--json"]) == 0
@@ -97,9 +96,7 @@ def test_adaptive_steps_keep_each_ones_bound(tmp_path, capsys):
     ],
     ids=lambda c: f"{c.name}-{getattr(c, 'arithmetic', '')}",
 )
-def test_interrupted_and_resumed_is_bit_for_bit_the_same(tmp_path, config, monkeypatch):
-    # Pages are most of a short run's time, and are drawn from what is compared here.
-    monkeypatch.setattr(report, "write_report", lambda folder: None)
+def test_interrupted_and_resumed_is_bit_for_bit_the_same(tmp_path, config, no_report):
     whole = execute(config, tmp_path / "whole")
 
     def interrupt(epoch, epochs, quantities):

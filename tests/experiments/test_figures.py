@@ -113,7 +113,7 @@ EVERY = [pytest.param(figure, marks=pytest.mark.slow) if figure in SLOW else fig
 
 
 @pytest.mark.parametrize("figure", EVERY)
-def test_a_figure_runs_and_states_its_claims(figure, monkeypatch, tmp_path):
+def test_a_figure_runs_and_states_its_claims(figure, monkeypatch, tmp_path, one_drawn):
     sizes, constants = TINY[figure]
     monkeypatch.setattr(FIGURES[figure], "SIZES", {"small": sizes})
     for name, value in constants.items():
@@ -145,7 +145,7 @@ def test_sizes_of_both_scales_have_the_same_entries(figure):
     assert set(sizes["small"]) == set(sizes["paper"]) == set(TINY[figure][0])
 
 
-def test_figures_of_images_take_mnist_where_it_is_at_hand(monkeypatch, tmp_path):
+def test_figures_of_images_take_mnist_where_it_is_at_hand(monkeypatch, tmp_path, no_report):
     """OpenML on this machine: absent, fetched, and used by both figures at the paper's scale."""
     monkeypatch.setenv("GLOBALMIN_CACHE", str(tmp_path / "cache"))
     assert {du2019_fig6_3.images(scale)["data"] for scale in ("small", "paper")} == {"digits"}
@@ -168,7 +168,6 @@ def test_figures_of_images_take_mnist_where_it_is_at_hand(monkeypatch, tmp_path)
     assert "--scale paper takes it" in du2019_fig6_3.advice("small")[0]
     assert du2019_fig6_3.images("paper")["data"] == "mnist"
     assert du2019_fig6_3.advice("paper") == []
-    monkeypatch.setattr("globalmin.report.write_report", lambda folder: None)  # no pages: only what is trained on
     images = {"mnist": {**du2019_fig6_3.IMAGES["mnist"], "n": 30}}
     monkeypatch.setitem(du2019_fig6_3.SIZES, "paper", {**du2019_fig6_3.SIZES["paper"], "images": images, "longest": 3})
     found = reproduce("du2019-fig6.4", tmp_path / "out", scale="paper", bar=bar)
@@ -184,7 +183,7 @@ def test_the_systems_list_every_figure():
     assert listed == set(FIGURES)
 
 
-def test_the_test_loss_is_that_of_the_stored_weights(tmp_path):
+def test_the_test_loss_is_that_of_the_stored_weights(tmp_path, no_report):
     """f by 60 passes from zero in NumPy: the map contracts by 0.3 or better, and 0.3^60 is far below eps."""
     config = RunConfig(system="implicit-relu", data="digits", per_class=4, width=12, epochs=5, looks=2)
     run = execute(config, tmp_path / "run")
@@ -199,7 +198,7 @@ def test_the_test_loss_is_that_of_the_stored_weights(tmp_path):
     np.testing.assert_allclose(run.trajectory["test_loss"].values[-1], expected, rtol=1e-9)
 
 
-def test_an_interrupted_run_keeps_its_test_samples(tmp_path):
+def test_an_interrupted_run_keeps_its_test_samples(tmp_path, no_report):
     config = RunConfig(system="two-layer", data="digits", per_class=4, width=12, epochs=60, looks=6)
     whole = execute(config, tmp_path / "whole")
 
@@ -214,6 +213,6 @@ def test_an_interrupted_run_keeps_its_test_samples(tmp_path):
     np.testing.assert_array_equal(resumed.trajectory["test_loss"].values, whole.trajectory["test_loss"].values)
 
 
-def test_data_without_test_samples_have_no_test_loss(tmp_path):
+def test_data_without_test_samples_have_no_test_loss(tmp_path, no_report):
     config = RunConfig(system="two-layer", data="sphere", n=4, dimension=3, width=8, epochs=3, looks=2)
     assert "test_loss" not in execute(config, tmp_path / "run").trajectory

@@ -20,7 +20,7 @@ def verdicts(run):
     return {t["theorem"]: t["verdict"] for t in run.certificate["theorems"]}
 
 
-def test_good_and_bad_starts_of_the_teacher(tmp_path):
+def test_good_and_bad_starts_of_the_teacher(tmp_path, one_drawn):
     """The good one keeps every promise of Theorem 5.3; the bad one of Theorem 5.5, and the basins say so before."""
     common = {"dimension": 4, "patches": 6, "ratio": 0.05, "epochs": 400, "seed": 3, "looks": 8}
     good = execute(ConvTeacherConfig(**common, start="good"), tmp_path / "good")
@@ -46,7 +46,7 @@ def test_good_and_bad_starts_of_the_teacher(tmp_path):
     assert open_run(tmp_path / "bad").status == "finished"
 
 
-def test_sampled_gradients_are_no_gradients_of_the_population(tmp_path):
+def test_sampled_gradients_are_no_gradients_of_the_population(tmp_path, no_report):
     run = execute(
         ConvTeacherConfig(dimension=3, patches=4, epochs=40, batch=64, step_size=0.05, looks=3), tmp_path / "r"
     )
@@ -54,7 +54,7 @@ def test_sampled_gradients_are_no_gradients_of_the_population(tmp_path):
     assert run.certificate["verification"]["results"]["certain from"] is None
 
 
-def test_one_neuron_keeps_every_promise(tmp_path):
+def test_one_neuron_keeps_every_promise(tmp_path, no_report):
     run = execute(
         ConvFilterConfig(dimension=3, epochs=300, seed=1, start=(0.4, 0.5, 0.2), teacher=(1.0, 0.2, 0.1)),
         tmp_path / "r",
@@ -66,7 +66,7 @@ def test_one_neuron_keeps_every_promise(tmp_path):
     assert run.certificate["verification"]["results"]["slope of log distance per step"] < 0
 
 
-def test_patches_of_a_file(tmp_path):
+def test_patches_of_a_file(tmp_path, no_report):
     """Rows are cut, patches are taken as they are, and what does not tile is refused."""
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "patches.npz", X=rng.standard_normal((60, 3, 2)))
@@ -93,7 +93,7 @@ def test_patches_of_a_file(tmp_path):
     assert np.linalg.norm(digits, axis=-1).max() <= 1
 
 
-def test_stochastic_descent_and_its_theorems(tmp_path):
+def test_stochastic_descent_and_its_theorems(tmp_path, no_report):
     run = execute(
         ConvFilterConfig(data="planar", spread=math.inf, epochs=300, batch=1, step_size=0.1, start=(0.5, 0.5), looks=3),
         tmp_path / "r",
