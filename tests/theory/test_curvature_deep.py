@@ -157,7 +157,7 @@ class Network:
                 rows.setdefault(name, []).append(float(value))
         settings: dict[str, Any] = {
             "slope": slope, "bend": bend, "third": third, "skip": shape.skip, "patch_norm": shape.patch_norm,
-            "samples": n, "scales": shape.scales,
+            "samples": n, "scales": shape.scales, "features_norm": float(np.linalg.norm(self.features, 2)),
         }  # fmt: skip
         measured: dict[str, Any] = {k: np.array(v) for k, v in rows.items()}
         return DeepCurvature(**settings, **measured)
@@ -226,6 +226,7 @@ def test_lambda_bounds_it_on_the_ball(regime):
             edge = net.at(net.theta + radius * direction / np.linalg.norm(direction))
             assert largest(edge.second, 1, restarts=1) <= bound * (1 + 1e-9)
             assert np.linalg.norm(edge.jacobian - start, 2) <= bound * radius * (1 + 1e-9)
+            assert np.linalg.norm(edge.jacobian, 2) <= net.bound().norm(radius) * (1 + 1e-9)
             assert np.linalg.norm(edge.features - net.features, 2) <= features * radius * (1 + 1e-9)
 
 

@@ -90,6 +90,8 @@ class Network:
             "wbend_max": float(abs(self.adjoint_w * bends(self.p)).max()),
             "rv_max": float(abs(rv).max()),
             "rvbend_max": float(abs(rv * bends(self.q)).max()),
+            "rv_norm": rows(rv),
+            "skip_norm": float(np.linalg.norm(self.phi, 2)),
         }
         return ImplicitCurvature(**(numbers | changes))
 
@@ -184,6 +186,7 @@ def test_lambda_bounds_it_on_the_ball(regime, radius):
         assert largest(edge.second(), 1, restarts=2) <= bound * (1 + 1e-6)
         # Also as the change of the Jacobian itself.
         assert np.linalg.norm(edge.jacobian - net.jacobian, 2) <= bound * radius * (1 + 1e-9)
+        assert np.linalg.norm(edge.jacobian, 2) <= net.bound().norm(radius) * (1 + 1e-9)
 
 
 @pytest.mark.parametrize("regime", REGIMES)
@@ -239,7 +242,10 @@ def by_hand(b, radius, taken):
     aw = g * r * t * x + k * n * n * g * e * (chi * b.data_fourth) ** 0.5
     ww = k * n * n * e * e * b.data_fourth + skip * b.data_fourth / b.width**0.5
     ua, uw = t * g * z, t * x
-    return np.array([[aa, aw, ua, 0], [aw, ww, uw, x], [ua, uw, 0, 0], [0, x, 0, 0]])
+    # Of J itself: g r⊗z, m^{-1/2}σ′(r + v)⊗x, z and φ; r + v moves as r does, and by v.
+    moved_r = big_r * (n * n * k * tau + t * (1 + g**2 * (t * u) ** 2) ** 0.5)
+    blocks = g * r * z, x * (b.rv_norm + moved_r + big_r), z, b.skip_norm + x * big_r
+    return np.array([[aa, aw, ua, 0], [aw, ww, uw, x], [ua, uw, 0, 0], [0, x, 0, 0]]), sum(q * q for q in blocks) ** 0.5
 
 
 def test_every_entry_against_scalars():
@@ -253,9 +259,10 @@ def test_every_entry_against_scalars():
         bound, radius = ImplicitCurvature(**numbers), float(10 ** draw.uniform(-2, 0))  # pyright: ignore
         if bound.mu + bound.scale * radius >= 0.95:
             continue
-        want = by_hand(bound, radius, taken)
+        want, norm = by_hand(bound, radius, taken)
         np.testing.assert_allclose(bound._blocks(radius), want, rtol=1e-9)  # pyright: ignore
         assert bound.lipschitz(radius) == pytest.approx(np.linalg.eigvalsh(want)[-1], rel=1e-9)
+        assert bound.norm(radius) == pytest.approx(norm, rel=1e-9)
     sides = {
         ("T", 0),
         ("T", 1),

@@ -59,9 +59,10 @@ class Network:
         numbers = {
             "slope": TANH[0], "bend": TANH[1], "third": TANH[2], "step": self.dt,
             "u_scale": 1.0, "w_scale": self.sw, "v_scale": self.sv,
-            "w_norm": float(np.linalg.norm(self.w, 2)), "v_max": float(abs(self.v).max()),
+            "w_norm": float(np.linalg.norm(self.w, 2)), "w_column": rows(self.w.T), "v_max": float(abs(self.v).max()),
             "data_norm": float(np.linalg.norm(self.x, 2)), "data_max": rows(self.x),
             "features_norm": tuple(float(np.linalg.norm(np.tanh(h), 2)) for h in self.h[:-1]),
+            "last_norm": float(np.linalg.norm(np.tanh(self.h[-1]), 2)),
             "feature_max": tuple(rows(np.tanh(h)) for h in self.h[:-1]),
             "adjoint_max": tuple(map(rows, self.lam)),
             "readout_bend": float(abs(self.v * bends[-1]).max()),
@@ -131,6 +132,7 @@ def test_lambda_bounds_the_second_derivative_on_the_ball(regime, refined):
         for direction in (where, -where, draw.normal(size=len(where))):
             moved = net.at(net.theta + radius * direction / np.linalg.norm(direction))
             assert largest(moved.second(), 1, 2)[0] <= bound.lipschitz(radius) * (1 + 1e-6)
+            assert np.linalg.norm(moved.jacobian, 2) <= bound.norm(radius) * (1 + 1e-9)
 
 
 @pytest.mark.parametrize("regime", ["plain", "long", "large inputs"])
@@ -170,7 +172,8 @@ def test_finite_differences_of_jacobians_for_kinks():
     nothing = (math.inf,) * layers
     bound = NeuralODECurvature(
         slope=1.0, bend=math.inf, third=math.inf, step=1 / layers, u_scale=1.0, w_scale=sw, v_scale=sw,
-        w_norm=float(np.linalg.norm(w, 2)), v_max=1.0, data_norm=float(np.linalg.norm(x, 2)), data_max=1.0,
+        w_norm=float(np.linalg.norm(w, 2)), w_column=math.inf, v_max=1.0, data_norm=float(np.linalg.norm(x, 2)), data_max=1.0,
+        last_norm=math.inf,
         features_norm=tuple(float(np.linalg.norm(np.maximum(s, 0), 2)) for s in h[:-1]),
         feature_max=tuple(float(np.linalg.norm(np.maximum(s, 0), axis=1).max()) for s in h[:-1]),
         adjoint_max=(1.0, *nothing), readout_bend=math.inf, b_max=nothing, b_bend=nothing,
@@ -193,3 +196,74 @@ def test_it_grows_with_the_ball_and_overflows_to_infinity():
     values = [bound.lipschitz(r) for r in (0.0, 0.1, 1.0, 10.0)]
     assert np.all(np.diff(values) > 0)
     assert bound.lipschitz(1e200) == math.inf
+
+
+def by_hand(b, radius, taken):
+    """(Λ, bound of ‖J‖) as the module's text has them: sums over paths through the layers, no running totals.
+
+    `taken` collects which side of each minimum was the smaller one.
+    """
+
+    def least(name, *values):
+        taken.add((name, int(np.argmin(values))))
+        return min(values)
+
+    layers = len(b.features_norm)
+    w, dt, grow = b.w_scale, b.step, 1 + b.step * b.w_scale * b.slope * (b.w_norm + radius)
+    p, pi, moved = [b.u_scale * b.data_norm], [b.u_scale * b.data_max], []
+    drive, drive_max = [], []
+    for k in range(layers + 1):
+        if k:
+            drive.append(dt * w * (b.features_norm[k - 1] + b.slope * radius * p[k - 1]))
+            drive_max.append(dt * w * (b.feature_max[k - 1] + b.slope * moved[k - 1]))
+            by_u = grow**k * b.u_scale
+            p.append(math.hypot(by_u * b.data_norm, sum(grow ** (k - 1 - j) * f for j, f in enumerate(drive))))
+            pi.append(math.hypot(by_u * b.data_max, sum(grow ** (k - 1 - j) * f for j, f in enumerate(drive_max))))
+        moved.append(radius * pi[k])
+    bend_v = least("v″", b.readout_bend + b.bend * radius + b.third * moved[-1] * b.v_max, b.bend * (b.v_max + radius))
+    change = {layers: b.v_scale * math.hypot(b.slope, bend_v * pi[-1])}
+    adjoint = {layers: b.adjoint_max[layers] + radius * change[layers]}
+    bends = {}
+    for k in range(layers - 1, -1, -1):
+        far = radius * change[k + 1]
+        drift = w * ((b.w_norm + radius) * far + radius * b.adjoint_max[k + 1])
+        bends[k] = least(
+            "b″",
+            b.b_bend[k] + b.bend * drift + b.third * moved[k] * b.b_max[k],
+            b.bend * (b.b_max[k] + drift),
+            b.bend * w * (b.w_column + radius) * adjoint[k + 1],
+        )
+        change[k] = grow * change[k + 1] + dt * (w * b.slope * adjoint[k + 1] + bends[k] * pi[k])
+        adjoint[k] = least("λ", b.adjoint_max[k] + radius * change[k], grow * adjoint[k + 1])
+    a = b.v_scale * bend_v * pi[-1] * p[-1]
+    a += dt * sum((2 * w * b.slope * adjoint[k + 1] + bends[k] * pi[k]) * p[k] for k in range(layers))
+    mixed = b.v_scale * b.slope * p[-1]
+    blocks = (
+        b.v_scale * (b.last_norm + b.slope * radius * p[-1]),
+        dt * w * sum(adjoint[k + 1] * (b.features_norm[k] + b.slope * radius * p[k]) for k in range(layers)),
+        b.u_scale * b.data_norm * adjoint[0],
+    )
+    return np.linalg.norm([[a, mixed], [mixed, 0]], 2), math.hypot(*blocks)
+
+
+def test_every_term_against_scalars():
+    """Random numbers, so that every term counts and each minimum takes either side; rounding only."""
+    draw, taken, layers = np.random.default_rng(5), set(), 3
+    several = {
+        "features_norm": layers,
+        "feature_max": layers,
+        "b_max": layers,
+        "b_bend": layers,
+        "adjoint_max": layers + 1,
+    }
+    names = [f.name for f in dataclasses.fields(NeuralODECurvature) if f.name != "growth"]
+    for _ in range(80):
+        numbers = {
+            name: tuple(10 ** draw.uniform(-1.5, 1, several[name])) if name in several else 10 ** draw.uniform(-1.5, 1)
+            for name in names
+        }
+        bound, radius = NeuralODECurvature(**numbers), float(10 ** draw.uniform(-2, 0))  # pyright: ignore
+        whole, norm = by_hand(bound, radius, taken)
+        assert bound.lipschitz(radius) == pytest.approx(whole, rel=1e-12)
+        assert bound.norm(radius) == pytest.approx(norm, rel=1e-12)
+    assert taken == {("v″", 0), ("v″", 1), ("b″", 0), ("b″", 1), ("b″", 2), ("λ", 0), ("λ", 1)}

@@ -16,7 +16,7 @@ from ..kernels import AbstractKernel
 from ..models import AbstractModel
 from ..theory import AbstractCertificate, Kantorovich, Verdict, certify
 from ..theory.estimated import UNKNOWN
-from ..theory.kantorovich import Block, Curvature
+from ..theory.kantorovich import BallBounds, Block, Curvature
 from .comparison import displacement, fitted
 from .iterate import Iterate
 
@@ -213,9 +213,9 @@ def full_block(iterate: Iterate, lipschitz) -> Block:
     return Block("all trained parameters", iterate.lambda_min.sqrt(), lipschitz)
 
 
-def full_curvature(iterate: Iterate, lipschitz, source: str) -> Curvature:
-    """‖J‖ from λ_max(H), with a proven Λ."""
-    return Curvature(iterate.lambda_max.sqrt(), lipschitz, source)
+def full_curvature(iterate: Iterate, bound: BallBounds, source: str) -> Curvature:
+    """‖J‖ from λ_max(H), with a proven Λ and bound of ‖J‖ on balls."""
+    return Curvature(iterate.lambda_max.sqrt(), bound.lipschitz, source, bound.norm)
 
 
 def fourth_moment(rows: np.ndarray) -> float:

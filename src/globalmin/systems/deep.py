@@ -227,6 +227,8 @@ class AbstractDeepSystem(AbstractSystem):
             patch_norm=patch_norm(model),
             samples=len(iterate.x),
             scales=scales_of(model),
+            features_norm=above
+            * linalg.spectral_norm(np.asarray(iterate.states[-1]).reshape(len(iterate.x), -1)).upper,
             **rows,
         )
 
@@ -240,7 +242,7 @@ class AbstractDeepSystem(AbstractSystem):
             apart=True,
         )
         source = "Λ from the second derivative, layer by layer"
-        return [full_block(iterate, bound.lipschitz), features], full_curvature(iterate, bound.lipschitz, source), ""
+        return [full_block(iterate, bound.lipschitz), features], full_curvature(iterate, bound, source), ""
 
     def watch(self, iterate: DeepIterate, start: DeepIterate) -> dict[str, float]:  # pyright: ignore
         """λ_min and drift of G^(H), movement of every weight over √m, sizes and movement of the states, gradients by block."""

@@ -151,7 +151,7 @@ class EquilibriumSystem(AbstractSystem):
             gbend_max=float(bends.max()),
         )
         source = "Λ from the second derivative of the equilibrium"
-        return [full_block(iterate, bound.lipschitz), readout], full_curvature(iterate, bound.lipschitz, source), ""
+        return [full_block(iterate, bound.lipschitz), readout], full_curvature(iterate, bound, source), ""
 
     def watch(self, iterate: SolvedIterate, start: SolvedIterate) -> dict[str, float]:  # pyright: ignore
         """‖W‖, μ, λ_min of the features' Gram and its square root, activation patterns, and the solves."""

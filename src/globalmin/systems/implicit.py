@@ -169,9 +169,11 @@ class ImplicitSystem(AbstractSystem):
             wbend_max=float(np.abs(w * bends).max()),
             rv_max=float(np.abs(r + v).max()),
             rvbend_max=float(np.abs((r + v) * inner_bends).max()),
+            rv_norm=float(np.linalg.norm(r + v, axis=1).max()),
+            skip_norm=linalg.spectral_norm(np.asarray(model.features(iterate.x))).upper,
         )
         source = "Λ from the second derivative of the equilibrium"
-        return [full_block(iterate, bound.lipschitz), features], full_curvature(iterate, bound.lipschitz, source), ""
+        return [full_block(iterate, bound.lipschitz), features], full_curvature(iterate, bound, source), ""
 
     def watch(self, iterate: SolvedIterate[Implicit], start: SolvedIterate[Implicit]) -> dict[str, float]:  # pyright: ignore
         """Norms and distances of the four weights, λ_min(G), (γ/√m)‖A‖ and the one-sided constant, patterns, kinks, solves."""

@@ -288,7 +288,7 @@ class NeuralODESystem(AbstractSystem):
             )  # fmt: skip
         blocks = [full_block(iterate, bound.lipschitz), readout]
         source = "Λ from the second derivative of the residual network"
-        return blocks, full_curvature(iterate, bound.lipschitz, source), ""
+        return blocks, full_curvature(iterate, bound, source), ""
 
     def watch(self, iterate: ODEIterate, start: ODEIterate) -> dict[str, float]:  # pyright: ignore
         """Norms and distances of the blocks, their shares of λ_min, sizes of states and adjoints, distance from the ODE."""
@@ -318,7 +318,7 @@ def measured_curvature(iterate: ODEIterate, phi: AbstractActivation) -> NeuralOD
     model, states, adjoints = iterate.model, iterate.trajectory.states, iterate.trajectory.adjoints
     w, v, x = (np.asarray(a) for a in (model.hidden, model.readout, iterate.x))
     u_scale, w_scale, v_scale = model.scales
-    features = np.asarray(phi(jnp.asarray(states[:-1])))
+    *features, last = np.asarray(phi(jnp.asarray(states)))
     smooth = phi.curvature is not None and phi.third is not None
     bends = np.asarray(phi.second_derivative(jnp.asarray(states))) if smooth else np.zeros_like(states)
     b = w_scale * adjoints[1:] @ w
@@ -331,10 +331,12 @@ def measured_curvature(iterate: ODEIterate, phi: AbstractActivation) -> NeuralOD
         w_scale=w_scale,
         v_scale=v_scale,
         w_norm=iterate.operator_norm.upper / w_scale,
+        w_column=float(np.linalg.norm(w, axis=0).max()),
         v_max=float(np.abs(v).max()),
         data_norm=linalg.spectral_norm(x).upper,
         data_max=float(np.linalg.norm(x, axis=1).max()),
         features_norm=tuple(linalg.spectral_norm(f).upper for f in features),
+        last_norm=linalg.spectral_norm(last).upper,
         feature_max=tuple(float(np.linalg.norm(f, axis=1).max()) for f in features),
         adjoint_max=tuple(float(np.linalg.norm(a, axis=1).max()) for a in adjoints),
         readout_bend=float(np.abs(v * bends[-1]).max()),

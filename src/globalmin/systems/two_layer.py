@@ -89,7 +89,7 @@ class TwoLayerSystem(AbstractSystem):
         )
         source = "Λ = sup|φ″| max|a| λ_max((XXᵀ)∘(XXᵀ))^{1/2} m^{-1/2}, for every ball"
         blocks = [full_block(iterate, bound.lipschitz), *self._local(iterate, model)]
-        return blocks, full_curvature(iterate, bound.lipschitz, source), ""
+        return blocks, full_curvature(iterate, bound, source), ""
 
     def _local(self, iterate: Iterate, model: TwoLayer) -> list[Block]:
         """The block with local constants: φ″ where it is, the data's own spectrum, each neuron's own ball."""

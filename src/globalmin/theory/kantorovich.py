@@ -30,7 +30,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -45,21 +45,36 @@ DESCENT_NODES = 128  # of the table of c E′ up to four times the shortest path
 RADIUS_MARGIN = 1.001  # the constants are taken on a ball this much larger than R_*, so that R_* ≤ R is strict
 
 
+class BallBounds(Protocol):
+    """What an architecture's derivatives give: Λ and a bound of ‖J‖ on the ball of a radius, ∞ where nothing is proven."""
+
+    def lipschitz(self, radius: float) -> float:
+        """Λ."""
+        ...
+
+    def norm(self, radius: float) -> float:
+        """‖J‖, not by way of Λ."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True)
 class Curvature:
     """Bounds on the whole Jacobian over a ball: what a finite step needs beyond gradient flow.
 
-    `lipschitz(R)` is Λ on the ball of radius R, nondecreasing in R and infinite where nothing is proven;
-    `source` says which bound it is.
+    `lipschitz(R)` is Λ on the ball of radius R, nondecreasing in R and infinite where nothing is proven; `norm(R)`, where there
+    is one, a bound of ‖J‖ on the ball that does not come from Λ; `source` says which bound it is.
     """
 
     jacobian_norm: Estimate  # ‖J(θ₀)‖
     lipschitz: Callable[[float], float]
     source: str
+    norm: Callable[[float], float] | None = None
 
-    def beta(self, radius: float) -> float:
-        """‖J‖ on the ball, from above."""
-        return self.jacobian_norm.upper + self.lipschitz(radius) * radius
+    def beta(self, radius: float, lipschitz: float | None = None, centre: float | None = None) -> float:
+        """‖J‖ on the ball, from above; of a `lipschitz` and a norm at the `centre` that are known, it takes those."""
+        slope = self.lipschitz(radius) if lipschitz is None else lipschitz
+        grown = (self.jacobian_norm.upper if centre is None else centre) + slope * radius
+        return grown if self.norm is None else min(grown, self.norm(radius))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -379,7 +394,8 @@ def _remembering(blocks: Sequence[Block], curvature: Curvature | None) -> tuple[
 
     found = [b if b.lipschitz is None else dataclasses.replace(b, lipschitz=once(b.lipschitz)) for b in blocks]
     if curvature is not None:
-        curvature = dataclasses.replace(curvature, lipschitz=once(curvature.lipschitz))
+        norm = None if curvature.norm is None else once(curvature.norm)
+        curvature = dataclasses.replace(curvature, lipschitz=once(curvature.lipschitz), norm=norm)
     return found, curvature
 
 
@@ -482,7 +498,8 @@ def _table(task: _Task, block: Block, given: _Given) -> _Table:
     psi = np.array([block.psi(float(a), float(a)) for a in at])
     lipschitz = np.array([curvature.lipschitz(_rounded_up(float(a))) for a in at])
     with np.errstate(over="ignore", invalid="ignore"):
-        return _Table(p, given.sigma * p - lost, given.sigma - psi, lipschitz, given.norm + lipschitz * at)
+        beta = [curvature.beta(float(a), float(slope), given.norm) for a, slope in zip(at, lipschitz, strict=True)]
+        return _Table(p, given.sigma * p - lost, given.sigma - psi, lipschitz, np.array(beta))
 
 
 def _rounded_up(radius: float) -> float:

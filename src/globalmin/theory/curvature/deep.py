@@ -48,6 +48,7 @@ class DeepCurvature:
     left_max: Float[np.ndarray, " depth"]  # max_i ‖δ_i‖
     cotangent_max: Float[np.ndarray, " depth"]  # max |g_i|, entrywise
     bent_max: Float[np.ndarray, " depth"]  # max |g_i ∘ σ″(h_i)|, entrywise
+    features_norm: float  # ‖x^(H)‖, of the matrix whose rows they are
 
     def lipschitz(self, radius: float) -> float:
         """Λ(R) of the whole Jacobian; infinite where the numbers overflow."""
@@ -62,6 +63,15 @@ class DeepCurvature:
         with np.errstate(over="ignore", invalid="ignore"):
             forward = _Forward(self, radius)
             found = float(np.linalg.norm(forward.q[-1] * forward.input_norm))
+        return found if found < USELESS else math.inf
+
+    def norm(self, radius: float) -> float:
+        """‖J‖ on the ball by its blocks: ‖δ_h‖, ‖Z_h‖ in either form of Schur's product theorem, the read-out's features."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            f = _Forward(self, radius)
+            b = _Backward(self, f, radius)
+            layers = np.minimum(b.left_max * f.input_norm, b.left_norm * f.input_max)
+            found = math.hypot(float(np.linalg.norm(layers)), self.features_norm + f.moved)
         return found if found < USELESS else math.inf
 
     def blocks(self, radius: float) -> Float[np.ndarray, "blocks blocks"]:
@@ -112,6 +122,7 @@ class _Forward:
             self.q[h, h] = at.scales[h] * slope
             moved = radius * float(np.linalg.norm(self.q[h] * self.input_max))
             moved_all = radius * float(np.linalg.norm(self.q[h] * self.input_norm))
+        self.moved = moved_all
 
 
 class _Backward:

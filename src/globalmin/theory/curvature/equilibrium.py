@@ -47,11 +47,16 @@ class EquilibriumCurvature:
         bounds = self._on_ball(radius)
         if bounds is None:
             return math.inf
-        t, y_norm, corner = bounds
+        t, y_norm, _, corner = bounds
         return block_norm(corner, t * y_norm)
 
-    def _on_ball(self, radius: float) -> tuple[float, float, float] | None:
-        """(T′, Y′, 2r′T′Y′ + mq′χ′) on the ball, from the smallest solution of the monotone system."""
+    def norm(self, radius: float) -> float:
+        """‖J‖ on the ball: Y′(1 + r′²)^{1/2}, of JJᵀ = ZZᵀ + (RRᵀ)∘(ZZᵀ + XXᵀ); infinite as Λ is."""
+        bounds = self._on_ball(radius)
+        return math.inf if bounds is None else bounds[1] * math.hypot(1.0, bounds[2])
+
+    def _on_ball(self, radius: float) -> tuple[float, float, float, float] | None:
+        """(T′, Y′, r′, 2r′T′Y′ + mq′χ′) on the ball, from the smallest solution of the monotone system."""
         d = (0.0,) * 5
         for _ in range(500):
             found = self._right_side(d, radius)
@@ -96,7 +101,7 @@ class EquilibriumCurvature:
             t * radius * y,
         )
         chi = min((math.sqrt(self.fourth_moment) + d_features) ** 2, y * y_norm)
-        return new, (t, y_norm, 2 * r * t * y_norm + bent * chi)
+        return new, (t, y_norm, r, 2 * r * t * y_norm + bent * chi)
 
 
 def readout_lipschitz(

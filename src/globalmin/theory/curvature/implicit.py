@@ -64,6 +64,8 @@ class ImplicitCurvature:
     wbend_max: float  # max |w_i ∘ σ″(p_i)|, entrywise
     rv_max: float  # max |r_i + v|, entrywise
     rvbend_max: float  # max |(r_i + v) ∘ σ″(q_i)|, entrywise
+    rv_norm: float  # max ‖r_i + v‖
+    skip_norm: float  # ‖Φ‖
 
     @property
     def scale(self) -> float:
@@ -75,12 +77,22 @@ class ImplicitCurvature:
         found = self._blocks(radius)
         return math.inf if found is None else float(np.linalg.norm(found, 2)) * (1 + 1e-12)  # a 4 × 4 SVD's rounding
 
+    def norm(self, radius: float) -> float:
+        """‖J‖ on the ball by its blocks A, W, u, v: g r′Z′, e max‖r_i + v‖′‖X‖, Z′ and ‖Φ‖′."""
+        found = self._on_ball(radius)
+        return math.inf if found is None else found[1]
+
     def features_lipschitz(self, radius: float) -> float:
         """Λ_* of the block Φ alone: sup|σ′|‖X‖/√m, at every radius."""
         return self.slope * self.data_norm / math.sqrt(self.width)
 
     def _blocks(self, radius: float) -> np.ndarray | None:
         """The 4 × 4 matrix of the bounds, in the order A, W, u, v."""
+        found = self._on_ball(radius)
+        return None if found is None else found[0]
+
+    def _on_ball(self, radius: float) -> tuple[np.ndarray, float] | None:
+        """The matrix and the bound of ‖J‖."""
         g, e = self.scale, self.slope / math.sqrt(self.width)
         # A moves by R, hence gA by gR, in every norm that is used.
         t, n = resolvent_bounds(self.a_norm + g * radius, self.mu + g * radius, self.slope, self.slope01)
@@ -105,7 +117,8 @@ class ImplicitCurvature:
             (drive + fed_back * k_0) * _grown(fed_back * self.bend, radius),
         )
         k = min(k_0 + self.bend * d_w, self.bend * (self.w_max + d_w), most_k)
-        r = min(self.adjoint_max + radius * (n * n * k * per_unit + t * math.hypot(1, g * most_r)), most_r)
+        d_r = radius * (n * n * k * per_unit + t * math.hypot(1, g * most_r))
+        r = min(self.adjoint_max + d_r, most_r)
         # r = D w entry by entry, and v moves by R.
         d_rv = self.slope * d_w + self.bend * d_p * self.w_max + radius
         skip = min(
@@ -125,7 +138,8 @@ class ImplicitCurvature:
                 [0.0, x, 0.0, 0.0],
             ]
         )
-        return found if np.isfinite(found).all() else None
+        norm = math.hypot(g * r * z, x * (self.rv_norm + d_r + radius), z, self.skip_norm + x * radius)
+        return (found, norm) if np.isfinite(found).all() else None
 
 
 def _grown(rate: float, length: float) -> float:

@@ -31,6 +31,10 @@ class TwoLayerCurvature:
         mixed = self.slope * self.data_norm * scale
         return block_norm(hidden, mixed)
 
+    def norm(self, radius: float) -> float:
+        """‖J‖ anywhere: sup|φ′| max|a| ‖X‖, of JJᵀ = Σ_r a_r² (φ′_r φ′_rᵀ)∘(XXᵀ)/m; infinite where the read-out is trained."""
+        return math.inf if self.train_readout else self.slope * self.readout_max * self.data_norm
+
 
 def block_norm(corner: float, mixed: float) -> float:
     """Operator norm of ((corner, mixed), (mixed, 0)) for non-negative entries."""
