@@ -10,8 +10,10 @@ import pytest
 from numpy.testing import assert_allclose
 
 from globalmin import train
+from globalmin._core import Estimate
 from globalmin.objectives import (
     ConvFilter,
+    Easiness,
     FilterPoint,
     IsotropicPatches,
     PlanarPatches,
@@ -293,3 +295,64 @@ def test_bad_input_is_one_line(getkey):
         with pytest.raises(ValueError, match=message) as raised:
             make()
         assert "\n" not in str(raised.value)
+
+
+def by_hand(patches=3):
+    """Constants on four angles: γ dips at the third one, L peaks at the second; β = 0.3 ± 0.01, L_cross = 0.01 ± 0.002."""
+    return Easiness(
+        angles=np.array([0.1, 0.5, 1.0, 1.5]), gamma=np.array([0.4, 0.38, 0.3, 0.35]),
+        largest=np.array([0.52, 0.56, 0.55, 0.5]), boundary=Estimate(0.3, 0.01),
+        cross=Estimate(0.01 * (patches > 1), 0.002 * (patches > 1)), at_zero=(0.42, 0.5), patches=patches, dimension=4,
+        complete=True,
+    )  # fmt: skip
+
+
+def test_constants_up_to_an_angle_and_what_follows_from_them():
+    """Up to the next angle of the grid; an extreme may be off by half the largest jump beside it, for several patches."""
+    found = by_hand()
+    least, most = found.smallest_until(0.6), found.largest_until(0.6)
+    assert (least.value, least.error) == (0.3, pytest.approx(0.04))
+    assert (most.value, most.error) == (0.56, pytest.approx(0.02))
+    assert found.smallest_until(0.05).value == 0.4  # up to 0.1
+    assert found.smallest_until(0.5).error == pytest.approx(0.01)  # γ = 0.38 at its end, and 0.4 before
+    margin, slope = 0.26 - 6 * 0.012, 0.58 + 10 * 0.012 + 4 * 0.31
+    assert found.margin(0.6) == pytest.approx(margin)
+    assert found.slope(0.6) == pytest.approx(slope)
+    eta = margin / (2 * slope**2)
+    assert found.step_size(0.6) == pytest.approx(eta)
+    rate = -math.log(1 - 1.5 * eta * margin)
+    assert found.steps(0.6, 1e-3) == math.ceil(2 * math.log(math.sin(0.6) / 1e-3) / rate)
+    assert found.widest == 1.5
+    wide = dataclasses.replace(found, cross=Estimate(0.04, 0.02))  # 6 · 0.06 = 0.36: 0.38 − 0.01 at 0.5, and no further
+    assert wide.widest == 0.5
+    assert wide.step_size(0.6) is wide.steps(0.6) is None
+    one = by_hand(1)
+    assert one.smallest_until(0.6) == Estimate(0.3)
+    assert one.largest_until(0.6) == Estimate(0.56)
+
+
+def test_adaptive_steps_of_several_patches_are_those_of_the_worse_end_of_each_cell():
+    found = by_hand()
+    gamma, largest = [0.42, 0.4, 0.38, 0.3, 0.35], [0.5, 0.52, 0.56, 0.55, 0.5]
+    margins, slopes = [], []
+    for a, b, low, high in zip(gamma, gamma[1:], largest, largest[1:], strict=False):
+        margins.append(min(a, b) - abs(a - b) / 2 - 6 * 0.012)
+        slopes.append(max(low, high) + abs(low - high) / 2 + 10 * 0.012 + 4 * 0.31)
+    least = np.minimum.accumulate(margins)
+    sizes = np.minimum.accumulate([m / (2 * s**2) for m, s in zip(margins, slopes, strict=True)])
+    table = found.step_table()
+    np.testing.assert_allclose(table.distances, np.sin(found.angles), rtol=1e-15)
+    np.testing.assert_allclose(table.sizes, sizes, rtol=1e-12)
+    np.testing.assert_allclose(table.ratios, 1 - 1.5 * sizes * least, rtol=1e-12)
+    # Batches of 20 of patches no longer than R = 1.4: the smaller of R⁴ = 3.84 and slope² + R⁴/20.
+    sampled = found.step_table(1.4, 20)
+    square = np.minimum(1.4**4, np.maximum.accumulate(slopes) ** 2 + 1.4**4 / 20)
+    assert square[0] < square[1] == 1.4**4
+    np.testing.assert_allclose(sampled.sizes, least / square, rtol=1e-12)
+    np.testing.assert_allclose(sampled.ratios, 1 - least**2 / square, rtol=1e-12)
+    # Rows end where the margin is gone.
+    assert len(dataclasses.replace(found, cross=Estimate(0.05, 0.0)).step_table().sizes) == 2
+    # One patch: both are monotone, and the ends are exact.
+    single = by_hand(1).step_table()
+    want = np.array([0.4, 0.38, 0.3, 0.3]) / (2 * (np.array([0.52, 0.56, 0.56, 0.55]) + 4 * 0.31) ** 2)
+    np.testing.assert_allclose(single.sizes, np.minimum.accumulate(want), rtol=1e-12)
