@@ -148,6 +148,7 @@ def start_of(**changes):
     ("changes", "failing"),
     [
         ({"rest": 0.1}, "σ_{r+1}(M) = 0, up to rounding"),
+        ({"rest": 1e-8}, "σ_{r+1}(M) = 0, up to rounding"),  # rounding is 1e4 eps ‖M‖ = 2e-12
         ({"square_u": 0.6}, "‖U₀‖² ≤ ε"),
         ({"square_v": 0.6}, "‖V₀‖² ≤ ε"),
         ({"balance": 0.3}, "‖U₀ᵀU₀ − V₀ᵀV₀‖ ≤ ε/2"),
@@ -165,12 +166,14 @@ def test_the_first_lemma_is_silent_where_it_must_be(changes, failing):
 def test_theorem_4_4_needs_vanishing_steps():
     assert GlobalLimit(start_of()).verdict == "HOLDS"
     assert GlobalLimit(start_of(exponent=0.0)).verdict == "FAILS"
-    assert GlobalLimit(start_of(exponent=0.5)).verdict == "FAILS"
+    half = [h.name for h in GlobalLimit(start_of(exponent=0.5)).hypotheses() if h.verdict == "FAILS"]
+    assert half == ["p > 1/2", "40√r‖M‖³ Σ η_t² ≤ ε/2"]
     assert GlobalLimit(start_of(exponent=0.51)).verdict == "HOLDS"
     assert GlobalLimitPrinted(start_of()).verdict == "UNDECIDED"
     assert GlobalLimitPrinted(start_of(exponent=0.75)).verdict == "FAILS"
-    with pytest.raises(ValueError, match=r"epsilon: a number in \(0, "):
-        start_of(epsilon=2.0)
+    for epsilon in (0.0, 1.0, 2.0):
+        with pytest.raises(ValueError, match=r"epsilon: a number in \(0, "):
+            start_of(epsilon=epsilon)
 
 
 def test_the_sum_of_squared_steps_is_never_below_the_true_one():
@@ -264,11 +267,11 @@ def rank_one_start(**changes):
     "changes",
     [
         {"alpha": -1e-3}, {"alpha": 1e-5}, {"beta": 0.5}, {"xi": 0.03}, {"c_init": 0.1}, {"c_step": 1.5}, {"rest": 0.2},
-        {"alpha": 0.0},
+        {"rest": 1e-8}, {"alpha": 0.0}, {"alpha": -1e-3, "beta": 2e-3},
     ],
 )  # fmt: skip
 def test_stage_one_is_silent_where_it_must_be(changes):
-    assert StageOne(rank_one_start()).verdict == "HOLDS"
+    assert StageOne(rank_one_start()).verdict == StageOne(rank_one_start(alpha=-1e-3, beta=-1e-3)).verdict == "HOLDS"
     assert StageOne(rank_one_start(**changes)).verdict == "FAILS"
 
 

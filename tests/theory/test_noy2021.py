@@ -287,6 +287,7 @@ def test_equivalence_asks_for_ranks_and_not_for_counts():
     assert "rank 97 at layer 2" in row(found, "rank").note
     assert noy2021.Equivalence(90, 100, (90, 90, 90)).verdict is Verdict.HOLDS
     assert noy2021.EquivalencePrinted(101, 100).verdict is Verdict.FAILS
+    assert row(noy2021.Equivalence(101, 100, (100, 100)), "n ≤ m").verdict is Verdict.FAILS
 
 
 def test_steps():
