@@ -153,6 +153,7 @@ def start_of(**changes):
         ({"square_v": 0.6}, "‖V₀‖² ≤ ε"),
         ({"balance": 0.3}, "‖U₀ᵀU₀ − V₀ᵀV₀‖ ≤ ε/2"),
         ({"step_size": 0.1}, "η₀ < 1/β"),
+        ({"step_size": -1e-4}, "η₀ > 0"),
         ({"step_size": 1e-2, "exponent": 0.0, "epochs": 1000}, "40√r‖M‖³ Σ_{t<T} η_t² ≤ ε/2"),
     ],
 )
@@ -267,7 +268,7 @@ def rank_one_start(**changes):
     "changes",
     [
         {"alpha": -1e-3}, {"alpha": 1e-5}, {"beta": 0.5}, {"xi": 0.03}, {"c_init": 0.1}, {"c_step": 1.5}, {"rest": 0.2},
-        {"rest": 1e-8}, {"alpha": 0.0}, {"alpha": -1e-3, "beta": 2e-3},
+        {"rest": 1e-8}, {"c_step": -0.1}, {"c_step": 0.0}, {"alpha": 0.0}, {"alpha": -1e-3, "beta": 2e-3},
     ],
 )  # fmt: skip
 def test_stage_one_is_silent_where_it_must_be(changes):

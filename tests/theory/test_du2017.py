@@ -26,6 +26,11 @@ def test_slow_escape_holds_up_to_half_over_L_and_not_beyond():
     assert du2017.SlowEscape(start(), 1 / (2 * E) * (1 + 1e-12)).verdict == Verdict.FAILS
     for bad in (start(L=0.5), start(farthest=1.1), start(nearest=0.0), start(tau=2.0)):
         assert du2017.SlowEscape(bad, 0.01).verdict == Verdict.FAILS
+    for uphill in (0.0, -0.01):
+        for theorem in (du2017.SlowEscape, du2017.SlowEscapePrinted, du2017.ExponentialTime, du2017.AlmostSureEscape):
+            assert theorem(start(), uphill).verdict == Verdict.FAILS
+        assert du2017.PolynomialTime(start(), uphill, 0.1).verdict == Verdict.FAILS
+        assert len(du2017.SlowEscape(start(), uphill).promises()) == 5
 
 
 def test_how_long_slow_escape_is_promised():

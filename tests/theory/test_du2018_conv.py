@@ -332,3 +332,64 @@ def test_what_the_theorems_promise():
     assert limits["sin²φ at the theorem's rate"][:2] == pytest.approx((math.sin(GOOD.angle) ** 2, rate), rel=1e-14)
     assert limits["aᵀs ≥ 0.3206‖s‖² after T₁"] == (pytest.approx(0.3206 * n, abs=5e-5 * n), 1.0, t_1)
     assert limits["ℓ ≤ ε‖s‖² after T₁ + T₂"] == (1e-3 * n, 1.0, t_1 + given(theorem.fast_steps))
+
+
+def test_every_row_by_its_formula():
+    """k = 3, S = −0.8, N = 0.5, φ = 1.1, ‖v‖ = 1.3, u = −0.3, P = 0.45, ‖a − s‖ = 0.6, ‖a‖ = 0.5, η = 0.1, ‖w*‖ = 2."""
+    start = du2018_conv.Start(3, -0.8, 0.5, 1.1, 1.3, -0.3, 0.45, 0.6, 0.5, 0.1, teacher_norm=2.0)
+    arc, scale, bound, ratio = g(1.1), 2 + math.pi, 1.14, 1.28
+    gap, side, edge = math.pi - arc, 0.24, 0.64 + (arc - 1) * 0.5
+    pull, rate = (math.pi - 1.1) * 0.45 / (2 * math.pi * 1.69), 0.1 * (math.pi - 1) / (2 * math.pi)
+    population, unit, small = (1, ">=", 1), (0.3, "<=", 1e-10), (0.3, "<=", 0.8)
+    positive, output, turn = (0.1, ">", 0), (0.1, "<=", 2 * math.pi / scale), (0.1, "<=", math.sqrt(2) / bound)
+    aligned, opposed, below = (0.45, ">", 0), (0.45, "<", 0), (0.45, "<=", bound)
+    separating = (scale - math.pi * ratio) / (scale - ratio)
+    steps = [population, unit, small, below, positive, output, turn]
+    theorems = [
+        (du2018_conv.TwoPhases(start), [
+            population, unit, aligned, below, small, (1.1, "<", math.pi / 2), positive, output, turn,
+        ]),
+        (du2018_conv.RandomStart(start), [(0.5, "<=", 0.8 / math.sqrt(3)), aligned, (math.cos(1.1), ">", 0)]),
+        (du2018_conv.Spurious(start), [
+            population, unit, opposed, (0.45, "<=", 0.5), small, (arc, "<=", 1 - 2 * ratio), positive, output,
+            (0.1, "<=", 8.0),
+        ]),
+        (du2018_conv.SpuriousPrinted(start, 0.3), [population, (ratio, "<", 0.3), (0.1, "<", scale / (2 * math.pi))]),
+        (du2018_conv.GlobalBasin(start), [*steps, aligned, (arc, ">", separating), (side, "<=", edge)]),
+        (du2018_conv.SpuriousBasin(start), [
+            *steps, (ratio, "<", scale / math.pi), opposed, (arc, "<", separating), (side, ">=", edge),
+        ]),
+        (du2018_conv.AngleShrinks(start), [population, positive, aligned, (0.1 * pull, "<=", 2.0)]),
+        (du2018_conv.AngleContracts(start), [
+            population, positive, aligned, (1.1, "<=", math.pi / 2), (0.1 * pull * math.cos(1.1), "<=", 1.0),
+        ]),
+        (du2018_conv.AlignmentStaysPositive(start), [
+            population, positive, aligned, (side, "<=", 0.64), (1.1, "<", math.pi / 2),
+            (0.1, "<", 2 * math.pi / (math.pi - 1)),
+        ]),
+        (du2018_conv.TotalStaysBelow(start), [population, positive, small, output]),
+        (du2018_conv.AlignmentGrows(start), [population, positive, small, below, output]),
+        (du2018_conv.TotalConverges(start, 0.4), [population, (gap, "<=", 0.4 * math.sqrt(0.5) / 0.8), positive, output]),
+        (du2018_conv.OutputContracts(start), [population, positive, output]),
+        (du2018_conv.LossBound(start, 0.4), [
+            (0.25 + (math.pi - 1) * 0.36 + 2 * gap * 0.45, "<=", 4 * math.pi * 0.4 * 0.5),
+        ]),
+    ]  # fmt: skip
+    for theorem, want in theorems:
+        rows = theorem.hypotheses()
+        assert [h.relation for h in rows] == [relation for _, relation, _ in want], theorem
+        found = np.array([(h.lhs, h.rhs) for h in rows], float)
+        np.testing.assert_allclose(found, [(left, right) for left, _, right in want], rtol=1e-12, err_msg=repr(theorem))
+    # aᵀs falls to its target, or rises towards it by a share.
+    target = (arc - 1) * 0.5 / (math.pi - 1)
+    assert du2018_conv.AlignmentGrows(start).least_after == pytest.approx(target)
+    lower = dataclasses.replace(start, alignment=0.1)
+    assert du2018_conv.AlignmentGrows(lower).least_after == pytest.approx(0.1 + rate * (target - 0.1))
+    away = math.log(0.5 / (0.4 * math.sqrt(0.5)))
+    assert du2018_conv.TotalConverges(start, 0.4).steps == math.ceil(2 * math.pi / (0.1 * scale) * away)
+    floor = gap * math.sqrt(0.5) / (math.pi - 1)
+    assert du2018_conv.OutputContracts(start).bound(3) == pytest.approx((1 - rate) ** 3 * 0.6 + floor)
+    back = dataclasses.replace(start, step_size=-0.1)  # ascent: nothing of it is true
+    for theorem, _ in theorems:
+        if any(h.name == "η > 0" for h in theorem.hypotheses()):
+            assert dataclasses.replace(theorem, start=back).verdict is Verdict.FAILS

@@ -44,6 +44,10 @@ class Start(eqx.Module):
         )
 
 
+def _descends(step_size: float) -> Hypothesis:
+    return Hypothesis.at_least("η > 0", step_size, 0.0, strict=True)
+
+
 class SlowEscape(AbstractCertificate):
     """Lemmas 7.2 and 7.3: |x_d| ≤ 2τ for T ≤ ((L + γ)/γ)^(d−1) steps, so that no minimum is near.
 
@@ -59,13 +63,14 @@ class SlowEscape(AbstractCertificate):
     step_size: float
 
     def hypotheses(self) -> tuple[Hypothesis, ...]:
-        """The construction, and η ≤ 1/(2L)."""
-        return (*self.start.construction(), Hypothesis.at_most("η ≤ 1/(2L)", self.step_size, 1 / (2 * self.start.L)))
+        """The construction, and 0 < η ≤ 1/(2L)."""
+        largest = Hypothesis.at_most("η ≤ 1/(2L)", self.step_size, 1 / (2 * self.start.L))
+        return (*self.start.construction(), _descends(self.step_size), largest)
 
     def promises(self) -> tuple[Promise, ...]:
         """|x_d| ≤ 2τ for so long; the slopes in the buffer and the domain are steps of the proof."""
         s = self.start
-        sharp = s.bound / (2 * self.step_size * s.gamma)
+        sharp = s.bound / (2 * self.step_size * s.gamma) if self.step_size > 0 else 0.0
         return (
             Promise(f"|x_d| ≤ 2τ up to epoch {s.bound:.6g}", "last_early", "<=", 2 * s.tau),
             Promise(f"|x_d| ≤ 2τ before epoch {sharp:.6g}", "last_early_sharp", "<=", 2 * s.tau),
@@ -90,6 +95,7 @@ class SlowEscapePrinted(AbstractCertificate):
         """The construction, η ≤ 1/(2L), and the slope that the proof takes for granted."""
         return (
             *self.start.construction(),
+            _descends(self.step_size),
             Hypothesis.at_most("η ≤ 1/(2L)", self.step_size, 1 / (2 * self.start.L)),
             Hypothesis.at_most(
                 "−∂g/∂x_i ≤ 4Lτ in the buffer", self.start.tau * self.steepest, 4 * self.start.L * self.start.tau,
@@ -135,6 +141,7 @@ class ExponentialTime(AbstractCertificate):
         lipschitz = self.start.gradient_lipschitz
         return (
             *self.start.construction(),
+            _descends(self.step_size),
             Hypothesis.at_most(
                 "η ≤ 1/ℓ", self.step_size, 1 / lipschitz.value, error=lipschitz.error / lipschitz.value / lipschitz.lower,
                 note="the source's experiments have η = 1/(4L), larger than 1/ℓ: Lemma 7.2 covers them",
@@ -174,6 +181,7 @@ class PolynomialTime(AbstractCertificate):
         lipschitz = s.gradient_lipschitz
         return (
             *s.construction()[:3],
+            _descends(self.step_size),
             Hypothesis.at_most(
                 "η ≤ 1/ℓ",
                 self.step_size,
@@ -209,4 +217,5 @@ class AlmostSureEscape(AbstractCertificate):
         """η < 1/ℓ."""
         lipschitz = self.start.gradient_lipschitz
         error = lipschitz.error / lipschitz.value / lipschitz.lower
-        return (Hypothesis.at_most("η < 1/ℓ", self.step_size, 1 / lipschitz.value, strict=True, error=error),)
+        largest = Hypothesis.at_most("η < 1/ℓ", self.step_size, 1 / lipschitz.value, strict=True, error=error)
+        return (_descends(self.step_size), largest)

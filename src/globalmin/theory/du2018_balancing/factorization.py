@@ -58,8 +58,9 @@ class FactorStart(eqx.Module):
         return math.sqrt(self.epsilon / self.rank) / (100 * self.norm**1.5)
 
     def small(self) -> tuple[Hypothesis, ...]:
-        """What the proof asks of the start."""
+        """What the proof asks of the start, and steps downhill."""
         return (
+            Hypothesis.at_least("η₀ > 0", self.step_size, 0.0, strict=True),
             Hypothesis.at_most("‖U₀‖² ≤ ε", self.square_u, self.epsilon),
             Hypothesis.at_most("‖V₀‖² ≤ ε", self.square_v, self.epsilon),
             Hypothesis.at_most("‖U₀ᵀU₀ − V₀ᵀV₀‖ ≤ ε/2", self.balance, self.epsilon / 2),

@@ -39,9 +39,10 @@ class RankOneStart(eqx.Module):
         return 1 + max(math.log(math.sqrt(self.dimension) / (0.2 * self.c_init)), 0.0) / math.log1p(self.c_step / 3)
 
     def signal(self) -> tuple[Hypothesis, ...]:
-        """One rank, the same sign, and sizes in [0.1, 10] times the standard deviation."""
+        """One rank, the same sign, sizes in [0.1, 10] times the standard deviation, and steps downhill."""
         low, high = sorted((abs(self.alpha), abs(self.beta)))
         return (
+            Hypothesis.at_least("c_step > 0", self.c_step, 0.0, strict=True),
             Hypothesis.at_most("σ₂(M) = 0, up to rounding", self.rest, 1e4 * numerics.EPS * self.sigma),
             Hypothesis.at_least(
                 "α₀β₀ > 0", self.alpha * self.beta, 0.0, strict=True, note="a start without it also converges"

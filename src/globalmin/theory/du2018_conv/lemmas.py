@@ -27,6 +27,7 @@ class AngleShrinks(AbstractCertificate):
         note = "not printed: a larger step passes w* and can end farther away"
         return (
             s.population(),
+            s.positive_step(),
             Hypothesis.at_least("aᵀs > 0", s.alignment, 0.0, strict=True),
             Hypothesis.at_most("ηλ ≤ 2", s.step_size * s.pull, 2.0, note=note),
         )
@@ -52,6 +53,7 @@ class AngleContracts(AbstractCertificate):
         s = self.start
         return (
             s.population(),
+            s.positive_step(),
             Hypothesis.at_least("aᵀs > 0", s.alignment, 0.0, strict=True),
             Hypothesis.at_most("φ ≤ π/2", s.angle, math.pi / 2),
             Hypothesis.at_most("ηλ cos φ ≤ 1", s.step_size * s.pull * math.cos(s.angle), 1.0),
@@ -75,6 +77,7 @@ class AlignmentStaysPositive(AbstractCertificate):
         largest = 2 * math.pi / (math.pi - 1)
         return (
             s.population(),
+            s.positive_step(),
             Hypothesis.at_least("aᵀs > 0", s.alignment, 0.0, strict=True),
             Hypothesis.at_most("uS ≤ S²", s.side, s.teacher_total**2),
             Hypothesis.at_most("φ < π/2", s.angle, math.pi / 2, strict=True),
@@ -95,7 +98,8 @@ class TotalStaysBelow(AbstractCertificate):
 
     def hypotheses(self) -> tuple[Hypothesis, ...]:
         """|u| ≤ |S| and η ≤ 2π/K."""
-        return (self.start.population(), self.start.small_total(), self.start.output_step())
+        s = self.start
+        return (s.population(), s.positive_step(), s.small_total(), s.output_step())
 
 
 class AlignmentGrows(AbstractCertificate):
@@ -114,6 +118,7 @@ class AlignmentGrows(AbstractCertificate):
         s = self.start
         return (
             s.population(),
+            s.positive_step(),
             s.small_total(),
             Hypothesis.at_most("aᵀs ≤ ‖s‖² + (1ᵀs)²", s.alignment, s.bound),
             s.output_step(),
