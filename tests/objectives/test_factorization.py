@@ -267,8 +267,9 @@ def rank_one_start(**changes):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"alpha": -1e-3}, {"alpha": 1e-5}, {"beta": 1e-5}, {"alpha": 0.5}, {"beta": 0.5}, {"xi": 0.03}, {"c_init": 0.1}, {"c_step": 1.5}, {"rest": 0.2},
-        {"rest": 1e-8}, {"c_step": -0.1}, {"c_step": 0.0}, {"alpha": 0.0}, {"alpha": -1e-3, "beta": 2e-3},
+        {"alpha": -1e-3}, {"alpha": 1e-5}, {"beta": 1e-5}, {"alpha": 0.5}, {"beta": 0.5}, {"alpha": 0.0},
+        {"alpha": -1e-3, "beta": 2e-3}, {"xi": 0.03}, {"c_init": 0.1}, {"c_step": 1.5}, {"c_step": -0.1}, {"c_step": 0.0},
+        {"rest": 0.2}, {"rest": 1e-8},
     ],
 )  # fmt: skip
 def test_stage_one_is_silent_where_it_must_be(changes):
