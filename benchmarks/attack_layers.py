@@ -173,7 +173,7 @@ class Layered:
         for _ in range(60):
             middle = (low + high) / 2
             at = arb(2) ** middle
-            alive = self._best(blocks, at, at, start if start is not None and at > start else None)
+            alive = self.best(blocks, at, at, start if start is not None and at > start else None)
             low, high = (middle, high) if alive is not None and alive > 0 else (low, middle)
         return arb(2) ** low, high == 60.0
 
@@ -200,7 +200,7 @@ class Layered:
         sigma = self.eigenvalues[block].sqrt()
         return (sigma, steep) if start is None else (sigma - steep * start / 2, steep / 2)
 
-    def _best(self, blocks: list[str], at: Any, ball: Any, start: Any) -> Any | None:
+    def best(self, blocks: list[str], at: Any, ball: Any, start: Any) -> Any | None:
         """The largest of the lines at a point."""
         names = blocks if start is None else [self.apart]
         lines = [line for name in names if name is not None and (line := self._line(name, ball, start)) is not None]
@@ -229,10 +229,10 @@ class Layered:
             if eta is not None and (known is None or known[1] is None):
                 break
             begun = start is not None and bool(p >= (start if after is None else after))
-            ends = [self._best(blocks, t, ball, start if begun else None) for t in (p, q)]
+            ends = [self.best(blocks, t, ball, start if begun else None) for t in (p, q)]
             if above and start is not None and not begun:
                 # Half the path may be charged from somewhere in the cell on.
-                others = [self._best(blocks, t, ball, start) if p >= start else None for t in (p, q)]
+                others = [self.best(blocks, t, ball, start) if p >= start else None for t in (p, q)]
                 ends = [u if v is None else v if u is None else u.max(v) for u, v in zip(ends, others, strict=True)]
             if ends[1] is None or (not above and not ends[1] > 0):
                 break

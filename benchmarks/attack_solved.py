@@ -42,11 +42,19 @@ def solve(name: str, w: Any, shift: Any, start: Any, steps: int) -> Any:
     return arb_mat(rows)
 
 
-def first_guess(phi: Any, w: np.ndarray, c: np.ndarray) -> Any:
+IN_DOUBLES = {
+    "tanh": np.tanh,
+    "softplus": lambda h: np.logaddexp(h, 0.0),
+    "sin": np.sin,
+    "relu": lambda h: np.maximum(h, 0.0),
+}
+
+
+def first_guess(name: str, w: np.ndarray, c: np.ndarray) -> Any:
     """By a damped iteration in doubles."""
     z = np.zeros_like(c)
-    for _ in range(3000):
-        z = z + 0.2 * (np.asarray(phi(z @ w.T + c)) - z)
+    for _ in range(600):
+        z = z + 0.2 * (IN_DOUBLES[name](z @ w.T + c) - z)
     return matrix(z)
 
 
@@ -75,7 +83,7 @@ class Solved:
     def __init__(self, model: Any, x: np.ndarray, m: Any, shift: Any, readout: Any):
         self.name = model.activation.name
         doubles = [np.array([float(v) for v in a.entries()]).reshape(a.nrows(), a.ncols()) for a in (m, shift)]
-        self.z = solve(self.name, m, shift, first_guess(model.activation, *doubles), 7)
+        self.z = solve(self.name, m, shift, first_guess(self.name, *doubles), 7)
         self.h = self.z * m.transpose() + shift
         self.smooth = suprema(self.name)[1] is not None
         self.monotone = self.name in SLOPE01

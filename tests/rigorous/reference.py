@@ -19,6 +19,6 @@ def _load(name: str) -> Any:
 
 harness = _load("attack_certificates")
 # They import one another by name, in this order.
-layers, deep, solved, systems_harness = (
-    _load(name) for name in ("attack_layers", "attack_deep", "attack_solved", "attack_systems")
+layers, deep, solved, systems_harness, files_harness = (
+    _load(name) for name in ("attack_layers", "attack_deep", "attack_solved", "attack_systems", "attack_files")
 )

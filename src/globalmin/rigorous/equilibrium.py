@@ -127,7 +127,10 @@ class _Bound:
         both = self._resolvents(flint, radius)
         if both is None:
             return None
-        drifts = (0.0,) * 5
+        # From the solution on the next smaller ball, which is below this one's.
+        smaller = max((r for r, found in self._known.items() if found is not None and r < float(radius)), default=None)
+        known = None if smaller is None else self._known[smaller]
+        drifts = (0.0,) * 5 if known is None else known[0]
         for _ in range(500):
             new = tuple(up(v) for v in self._right_side(flint, drifts, radius, both)[0])
             if not max(new) < 1e12:

@@ -159,7 +159,7 @@ def prove(numbers: Numbers, method: Method, step_size: float | None) -> Proof:
     with precision(PRECISION) as flint:
         found = _search(_Sum(flint, numbers, blocks, eta, worst=True))
         if found.verdict == "HOLDS":
-            rows = [numbers.witness(flint.arb(q)) for q in found.nodes]
+            rows = [numbers.witness(flint.arb(q)) if _asked(numbers, found, q) else {} for q in found.nodes]
             names = {name for row in rows for name in row}
             witness = {name: [row.get(name, []) for row in rows] for name in sorted(names)}
             return dataclasses.replace(found, witness={**witness, **found.witness})
@@ -168,6 +168,14 @@ def prove(numbers: Numbers, method: Method, step_size: float | None) -> Proof:
         return dataclasses.replace(
             found, verdict="UNDECIDED" if hopeful else "FAILS", reason=words if hopeful else found.reason
         )
+
+
+def _asked(numbers: Numbers, proof: Proof, q: float) -> bool:
+    """Whether the constants of all parameters on that ball are part of the proof."""
+    if proof.method == "descent" or (numbers.displaced and q == proof.nodes[0]):
+        return True
+    ends = proof.half is not None and q > proof.half[1]
+    return not ends and "all" in (proof.block or "").split(", ")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -386,10 +394,19 @@ def _halves(total: _Sum) -> list[tuple[int, float]]:
             continue
         rows = _rows(total, start, [start.q + p for p in _grid(alive - start.q, unit, NODES)])
         found.append((b, start.q))
-        twice = [None if (line := row.lines[b]) is None else 2 * (line[0] - line[1] * row.q) for row in rows]
-        ahead = [row.q for row, worth in zip(rows, twice, strict=True) if worth is not None and row.left > worth]
-        if ahead and start.q < ahead[-1] < rows[-1].q:
-            found.append((b, ahead[-1]))
+
+        def ahead(row: _Row | None, b: int = b) -> bool:
+            line = None if row is None else row.lines[b]
+            return row is not None and line is not None and bool(row.left > 2 * (line[0] - line[1] * row.q))
+
+        last = max((k for k, row in enumerate(rows) if ahead(row)), default=None)
+        if last is not None and last + 1 < len(rows):
+            low, high = rows[last].q, rows[last + 1].q
+            for _ in range(12):
+                middle = (low + high) / 2
+                low, high = (middle, high) if ahead(total.step(rows[last], middle)) else (low, middle)
+            if low > start.q:
+                found.append((b, low))
     return found
 
 
