@@ -105,6 +105,7 @@ class RigorousCertificate:
             "method": p.method,
             "step_size": p.step_size,
             "block": p.block,
+            "half": None if p.half is None else {"block": p.half[0], "from": p.half[1]},
             "quantities": {k: [v.lower, v.upper] for k, v in self.quantities.items()},
             "conditions": {k: [v.lower, v.upper] for k, v in p.conditions.items()},
             "radius": p.radius,
