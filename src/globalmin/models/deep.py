@@ -84,6 +84,7 @@ class AbstractDeep(AbstractModel):
         """f(x)."""
         return self.outputs(x[None])[0]
 
+    @eqx.filter_jit
     def outputs(self, x: Float[Array, "n d"], state: PyTree = None) -> Float[Array, " n"]:
         """f on a batch: one forward pass, of which only the last layer is kept."""
         start = self._layer(False, self.first_scale, 0.0, product(self.embed(x), self.first.T))
@@ -112,8 +113,7 @@ class AbstractDeep(AbstractModel):
 
     def output_scale(self, x: Float[Array, "n d"], state: PyTree = None) -> float:
         """max_i ‖a‖‖x_i^(H)‖ (Cauchy-Schwarz)."""
-        last = self.passes(x).last.reshape(len(x), -1)
-        return float(jnp.linalg.norm(self.readout) * jnp.max(jnp.linalg.norm(last, axis=1)))
+        return float(_output_scale(self, x))
 
     @eqx.filter_jit
     def passes(self, x: Float[Array, "n d"]) -> Passes:
@@ -203,3 +203,9 @@ def gaussian_weights(
     keys = jax.random.split(key, 3)
     first, hidden, readout = (jax.random.normal(k, shape, dtype) for k, shape in zip(keys, shapes, strict=True))
     return first, hidden, readout
+
+
+@eqx.filter_jit
+def _output_scale(model: AbstractDeep, x: Float[Array, "n d"]) -> Float[Array, ""]:
+    last = model.passes(x).last.reshape(len(x), -1)
+    return jnp.linalg.norm(model.readout) * jnp.max(jnp.linalg.norm(last, axis=1))

@@ -59,6 +59,7 @@ class AbstractGated(AbstractModel):
         """W_1 … W_L."""
         return eqx.tree_at(lambda m: m.layers, jax.tree.map(lambda _: False, self), True)
 
+    @eqx.filter_jit
     def outputs(self, x: Float[Array, "n d"], state: PyTree = None) -> Float[Array, " N"]:
         """f on a batch, flat; `state` holds the patterns of these very inputs if they are known."""
         return self._read(self._forward(x, state)[0])
@@ -84,15 +85,18 @@ class AbstractGated(AbstractModel):
         tree = eqx.tree_at(lambda m: m.layers, nothing, gradient, is_leaf=lambda leaf: leaf is None)
         return Step(u, tree, state, {}, RESULTS.successful)  # pyright: ignore[reportArgumentType]
 
+    @eqx.filter_jit
     def masks(self, x: Float[Array, "n d"], state: PyTree = None) -> Bool[Array, "depth n m"]:
         """The patterns D_1 … D_L on a batch."""
         return self._forward(x, state)[2]
 
+    @eqx.filter_jit
     def features(self, x: Float[Array, "n d"], state: PyTree = None) -> Float[Array, "layers n m"]:
         """h_0 … h_L on a batch."""
         last, inputs, _ = self._forward(x, state)
         return jnp.concatenate([inputs, last[None]])
 
+    @eqx.filter_jit
     def adjoints(self, x: Float[Array, "n d"], state: PyTree = None) -> Float[Array, "depth n out m"]:
         """Rows of F_2 … F_{L+1}, F_{k+1} = B D_L W_L … W_{k+1} D_k: the derivatives by the pre-activations of layer k."""
         return self._backward(self._forward(x, state)[2])

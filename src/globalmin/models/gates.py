@@ -61,6 +61,7 @@ class ChainGates(AbstractGates):
         """Ψ_k ~ N(0, 2/m)."""
         return cls(jnp.asarray(2 / width, dtype) ** 0.5 * jax.random.normal(key, (depth, width, width), dtype))
 
+    @eqx.filter_jit
     def masks(self, x: Float[Array, "n d"], features: Float[Array, "n m"]) -> Bool[Array, "depth n m"]:
         """Patterns by one pass through Ψ."""
 

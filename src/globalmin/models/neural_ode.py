@@ -149,6 +149,7 @@ class NeuralODE(AbstractModel):
         """f(x)."""
         return self.outputs(x[None])[0]
 
+    @eqx.filter_jit
     def outputs(self, x: Float[Array, "n d"], state: PyTree = None) -> Float[Array, " n"]:
         """f on a batch; NaN where the states overflow or an adaptive solve fails."""
         return self.read(self._final(x)[0])
@@ -173,8 +174,7 @@ class NeuralODE(AbstractModel):
 
     def output_scale(self, x: Float[Array, "n d"], state: PyTree = None) -> float:
         """max_i (σ_v/√m)‖v‖‖φ(h_T)‖ (Cauchy-Schwarz)."""
-        features = jnp.linalg.norm(self.activation(self._final(x)[0]), axis=1)
-        return float(self.scales[2] * jnp.linalg.norm(self.readout) * jnp.max(features))
+        return float(_output_scale(self, x))
 
     def step(self, x: Float[Array, "n d"], y: Float[Array, " n"], state: PyTree) -> Step:
         """Outputs and gradient of ½‖u − y‖² by the model's `adjoint`.
@@ -384,6 +384,12 @@ def _diffrax_solver(solver: Solver) -> Any:
             return 4
 
     return RK4()
+
+
+@eqx.filter_jit
+def _output_scale(model: NeuralODE, x: Float[Array, "n d"]) -> Float[Array, ""]:
+    features = jnp.linalg.norm(model.activation(model._final(x)[0]), axis=1)
+    return model.scales[2] * jnp.linalg.norm(model.readout) * jnp.max(features)
 
 
 def _combined(base: Array, weights: np.ndarray, parts: list[Array]) -> Array:

@@ -53,14 +53,14 @@ class TwoLayer(AbstractModel):
         frozen = jax.tree.map(lambda _: False, self)
         return eqx.tree_at(lambda m: (m.hidden, m.readout), frozen, (True, self.train_readout))
 
+    @eqx.filter_jit
     def outputs(self, x: Float[Array, "n d"], state: PyTree = None) -> Float[Array, " n"]:
         """f on a batch: one product X Wᵀ."""
         return self.activation(self.preactivations(x)) @ self.readout / jnp.sqrt(self.hidden.shape[0])
 
     def output_scale(self, x: Float[Array, "n d"], state: PyTree = None) -> float:
         """max_i ‖a‖‖φ(Wx_i)‖/√m (Cauchy-Schwarz)."""
-        features = jnp.linalg.norm(self.activation(self.preactivations(x)), axis=1)
-        return float(jnp.linalg.norm(self.readout) * jnp.max(features) / jnp.sqrt(self.hidden.shape[0]))
+        return float(_output_scale(self, x))
 
     def preactivations(self, x: Float[Array, "n d"]) -> Float[Array, "n m"]:
         """w_rᵀx_i."""
@@ -74,3 +74,9 @@ class TwoLayer(AbstractModel):
         if self.train_readout:
             blocks["readout"] = TangentBlock(self.activation(h) * scale, jnp.ones((len(x), 1), x.dtype))
         return blocks
+
+
+@eqx.filter_jit
+def _output_scale(model: TwoLayer, x: Float[Array, "n d"]) -> Float[Array, ""]:
+    features = jnp.linalg.norm(model.activation(model.preactivations(x)), axis=1)
+    return jnp.linalg.norm(model.readout) * jnp.max(features) / jnp.sqrt(model.hidden.shape[0])

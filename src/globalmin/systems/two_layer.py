@@ -5,7 +5,7 @@ from typing import ClassVar
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, PRNGKeyArray
 
 from .._core import linalg
 from ..activations import AbstractActivation
@@ -81,7 +81,7 @@ class TwoLayerSystem(AbstractSystem):
         bound = TwoLayerCurvature(
             slope=phi.lipschitz,
             bend=phi.curvature,
-            readout_max=float(jnp.max(jnp.abs(model.readout))),
+            readout_max=float(np.abs(np.asarray(model.readout)).max()),
             data_norm=linalg.spectral_norm(rows).upper,
             fourth_moment=fourth_moment(rows),
             width=len(model.readout),
@@ -95,13 +95,13 @@ class TwoLayerSystem(AbstractSystem):
         """The block with local constants: φ″ where it is, the data's own spectrum, each neuron's own ball."""
         if model.train_readout or self.activation.third is None:
             return []
-        before = model.preactivations(iterate.x)
+        slopes, bends = _bent(model, iterate.x)
         drift = local_drift(
             iterate.gram,
             iterate.lambda_min,
             np.asarray(iterate.x),
-            np.asarray(self.activation.derivative(before)),
-            np.asarray(self.activation.second_derivative(before)),
+            np.asarray(slopes),
+            np.asarray(bends),
             np.asarray(model.readout),
             self.activation.third,
         )
@@ -116,9 +116,19 @@ class TwoLayerSystem(AbstractSystem):
         now, first = iterate.model, start.model
         assert isinstance(now, TwoLayer)
         assert isinstance(first, TwoLayer)
-        moved = jnp.linalg.norm(now.hidden - first.hidden, axis=1)
-        patterns = (now.preactivations(iterate.x) >= 0) != (first.preactivations(iterate.x) >= 0)
-        return {
-            "movement": float(jnp.max(moved)),
-            "pattern_change": float(jnp.mean(patterns)),
-        }
+        moved, changed = _watched(now, first, iterate.x)
+        return {"movement": float(moved), "pattern_change": float(changed)}
+
+
+@eqx.filter_jit
+def _watched(now: TwoLayer, first: TwoLayer, x) -> tuple[Array, Array]:
+    """Largest movement of a neuron, and the share of patterns that differ."""
+    moved = jnp.linalg.norm(now.hidden - first.hidden, axis=1)
+    return jnp.max(moved), jnp.mean((now.preactivations(x) >= 0) != (first.preactivations(x) >= 0))
+
+
+@eqx.filter_jit
+def _bent(model: TwoLayer, x) -> tuple[Array, Array]:
+    """φ′ and φ″ at the pre-activations."""
+    before = model.preactivations(x)
+    return model.activation.derivative(before), model.activation.second_derivative(before)
