@@ -255,6 +255,9 @@ def test_numbers_of_the_start_one_sample_at_a_time():
     backward = 12 * sum(frobenius[k] * top_f[k + 2] for k in range(1, 4))
     error = zeta * (forward / max(top_h) + backward / max(top_f.values()))
     assert iterate.factor_error == pytest.approx(np.finfo(float).eps * error, rel=1e-9, abs=0)
+    for paths in ({}, {(2, 1): np.array([0.3, 0.5])}):  # few layers, or short paths: a single gate is a map of norm one
+        iterate.__dict__["paths"] = paths
+        assert iterate.zeta == 1
 
 
 def test_theorems_are_asked_at_the_worst_ends(case):
