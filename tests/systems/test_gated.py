@@ -14,6 +14,7 @@ from globalmin import systems, train
 from globalmin._core import Estimate
 from globalmin.models import Gated, Rectified
 from globalmin.theory import Verdict, noy2021
+from globalmin.theory.curvature import gated as bounds
 from globalmin.train.descent import start
 
 from ..gated_reference import Network, build, model_of, numbers_of
@@ -305,3 +306,23 @@ def test_watch_tells_the_spectral_norm_of_a_step_and_the_share_of_17(case):
     # Lanczos to 1e-6 of the square.
     assert found["tau"] == pytest.approx(max(np.linalg.norm(s, 2) for s in step), rel=1e-5)
     assert found["gamma_ratio"] == pytest.approx(system.iterate(moved, x, y).spectra.ratio(5))
+
+
+def test_curvature_is_that_of_the_network_at_hand(case):
+    """Errors of the factors count, and patterns limit the ball of a ReLU network alone, those of its last ReLU included."""
+    system, model, x, y = case
+    iterate = system.iterate(model, x, y)
+    iterate.__dict__["_factor_error"] = 1e-3
+    want = bounds.measure(iterate.features, iterate.adjoints, iterate.paths, relative_error=1e-3)
+    assert want.m2 > 1.001 * bounds.measure(iterate.features, iterate.adjoints, iterate.paths).m2
+    assert iterate.curvature == want
+    assert iterate.curvature.reach == np.inf
+    # Pre-activations of the last layer so small that its ReLU changes first.
+    layers = model.layers.at[-1].multiply(1e-3)
+    for final, nearest in ((True, True), (False, False)):
+        plain = eqx.tree_at(lambda m: m.layers, model.rectified(final=final), layers)
+        found = system.iterate(plain, x, y)
+        reach = bounds.frozen_radius(np.asarray(layers), found.features, final=final)
+        assert found.curvature.reach == pytest.approx(reach, rel=1e-12)
+        whole = bounds.frozen_radius(np.asarray(layers), found.features)
+        assert (reach == whole) == nearest
