@@ -299,6 +299,10 @@ class _Sum:
         bend = self.bend(row, target)
         return row.charged - bend * row.plain if row.least - bend > 0 else None
 
+    def positive(self, whole: Any, q: float, target: Any) -> bool:
+        """Whether c > 0 at that distance, with the Λ of its ball."""
+        return bool(self._first(whole, self.flint.arb(q)) - self.eta * whole * target / 2 > 0)
+
     def alive(self, q: float) -> bool:
         """Whether some block is proven regular at that distance."""
         radius = self.flint.arb(q)
@@ -411,7 +415,7 @@ def _halves(total: _Sum) -> list[tuple[int, float]]:
 
 
 def _unit(total: _Sum, start: _Row) -> float:
-    """The length of the shortest path there can be; the same for every step size, and so is the grid."""
+    """The length of the shortest path there can be, whatever the step size."""
     asked = total.rho
     if total.numbers.displaced:
         asked = total.rho.min(total.end("rho_c") + start.whole * total.far * total.far / 2)
@@ -427,7 +431,7 @@ def _decided(total: _Sum, method: Method, eta: float | None) -> Proof:
     start = total.start()
     target, early = total.target(start)
     unit = _unit(total, start)
-    alive, dead = _turning(total, start.q, unit)
+    alive, dead = _open(total, target, start.q, unit, _turning(total, start.q, unit))
     rows = _rows(total, start, [start.q + p for p in _grid(alive - start.q, unit, NODES)])
     if len(rows) < 2:
         raise SilentError(UNBOUNDED)
@@ -554,6 +558,27 @@ def _turning(total: _Sum, far: float, unit: float) -> tuple[float, float]:
     if low == far:
         raise SilentError(UNBOUNDED)
     return low, high
+
+
+def _open(total: _Sum, target: Any, far: float, unit: float, ends: tuple[float, float]) -> tuple[float, float]:
+    """The same two radii, or, where that comes before, those near which c comes down to 0."""
+    if total.eta is None:
+        return ends
+
+    def positive(q: float) -> bool:
+        whole = total.whole(total.flint.arb(q))
+        return whole is not None and total.positive(whole, q, target)
+
+    low, high = far, far + unit
+    while high < ends[0] and positive(high):
+        low, high = high, far + 2 * (high - far)
+    if high >= ends[0] and positive(ends[0]):
+        return ends
+    high = min(high, ends[0])
+    for _ in range(10 if low > far else 30):
+        middle = low + (high - low) / 2
+        low, high = (middle, high) if positive(middle) else (low, middle)
+    return (low, high) if low > far else ends
 
 
 def _rows(total: _Sum, start: _Row, nodes: Sequence[float]) -> list[_Row]:
