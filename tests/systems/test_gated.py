@@ -290,11 +290,11 @@ def test_theorems_are_asked_at_the_worst_ends(case):
     assert curvature.jacobian_norm.upper >= np.sqrt(high + low / 4) * (1 - 1e-12)
     assert curvature.lipschitz(0.1) == iterate.curvature.lipschitz(0.1)
     assert source == ""
-    limit = systems.Limit("ntk", {"ntk": np.array([[2.0, -0.5], [-0.5, 0.5]])}, np.array([0.3, 2.2]), 0.02)
+    limit = systems.Limit("ntk", {"ntk": np.array([[2.0, -0.5], [-0.5, 0.8]])}, np.array([0.3, 2.2]), 0.02)
     two = systems.Question(iterate, limit, 24, 1e-3, 0.1, 1.0, None)
     correlation = {type(t).__name__: t for t in system.theorems(two)}["Decorrelation"].correlation
-    # −0.5 over √(2 · 0.5); two entries' error of 0.01 over the smaller diagonal, twice.
-    assert (correlation.value, correlation.error) == (pytest.approx(-0.5), pytest.approx(0.02 / 2 / 0.5 * 2))
+    # −0.5 over √(2 · 0.8); two entries' error of 0.01 over the smaller diagonal, twice.
+    assert (correlation.value, correlation.error) == (pytest.approx(-0.5 / 1.6**0.5), pytest.approx(0.025))
 
 
 def test_watch_tells_the_spectral_norm_of_a_step_and_the_share_of_17(case):
