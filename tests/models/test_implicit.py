@@ -180,10 +180,13 @@ def test_iteration_converges_at_the_rate_of_lemma_2_2(getkey):
         ratios.append(distance.max())
     # The lemma's rate is not idle: the measured one is slower than q/4.
     assert (ratios[20] / ratios[5]) ** (1 / 15) > q / 4
-    # `iterated` is this very iteration with the read-outs.
+    # `passed` is this very iteration, and `read` has the read-outs.
     near, _ = unrolled(model, x, 3)
     want = near @ np.asarray(model.readout) + features @ np.asarray(model.skip)
-    np.testing.assert_allclose(model.iterated(x, jnp.zeros_like(z), 3), want, rtol=0, atol=1e-12)
+    passed = jnp.zeros_like(z)
+    for _ in range(3):
+        passed = model.passed(x, passed)
+    np.testing.assert_allclose(model.read(x, passed), want, rtol=0, atol=1e-12)
 
 
 def test_gamma_follows_its_rule(getkey):
