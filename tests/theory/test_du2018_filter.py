@@ -192,6 +192,9 @@ def test_converges_closeness_and_random_starts():
     assert make(2, Estimate(0.1), 1.5, Estimate(0.2), Estimate(0.25)).verdict is Verdict.FAILS
     assert make(1, Estimate(0.0), 1.5, Estimate(0.2), Estimate(0.25)).verdict is Verdict.FAILS
     assert make(1, Estimate(0.1), 1.5, Estimate(0.3), Estimate(0.25)).verdict is Verdict.FAILS
+    assert make(1, Estimate(0.1), 1.5, Estimate(0.25), Estimate(0.25)).verdict is Verdict.FAILS
+    assert make(1, Estimate(0.1, 0.2), 1.5, Estimate(0.2), Estimate(0.25)).verdict is Verdict.UNDECIDED
+    assert make(1, Estimate(0.1), 1.5, Estimate(0.2), Estimate(0.25, 0.1)).verdict is Verdict.UNDECIDED
     close = du2018_filter.Closeness
     assert close(Estimate(0.3), Estimate(0.1), Estimate(0.03)).verdict is Verdict.HOLDS
     assert close(Estimate(0.3), Estimate(0.1), Estimate(0.034)).verdict is Verdict.FAILS  # 6 L_cross = 0.204
