@@ -1,7 +1,11 @@
 """What the tests share."""
 
+from typing import TypeVar
 
-def given(number: float | None) -> float:
-    """A number that a certificate which holds always has."""
-    assert number is not None
-    return number
+T = TypeVar("T")
+
+
+def given(value: T | None) -> T:
+    """What a certificate that holds always has."""
+    assert value is not None
+    return value
