@@ -16,7 +16,8 @@ from ..kernels import AbstractKernel
 from ..models import AbstractModel
 from ..theory import AbstractCertificate, Kantorovich, Verdict, certify
 from ..theory.estimated import UNKNOWN
-from ..theory.kantorovich import BallBounds, Block, Curvature
+from ..theory.evaluation import BallBounds
+from ..theory.kantorovich import Block, Curvature
 from .comparison import displacement, fitted
 from .iterate import Iterate
 
