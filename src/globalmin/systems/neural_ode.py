@@ -331,7 +331,6 @@ def measured_curvature(iterate: ODEIterate, phi: AbstractActivation) -> NeuralOD
         w_scale=w_scale,
         v_scale=v_scale,
         w_norm=iterate.operator_norm.upper / w_scale,
-        w_column=float(np.linalg.norm(w, axis=0).max()),
         v_max=float(np.abs(v).max()),
         data_norm=linalg.spectral_norm(x).upper,
         data_max=float(np.linalg.norm(x, axis=1).max()),

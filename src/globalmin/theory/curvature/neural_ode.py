@@ -51,7 +51,6 @@ class NeuralODECurvature:
     w_scale: float  # ŵ
     v_scale: float  # v̂
     w_norm: float  # ‖W‖
-    w_column: float  # largest column norm of W
     v_max: float  # max_j |v_j|
     data_norm: float  # ‖X‖
     data_max: float  # max_i ‖x_i‖
@@ -105,27 +104,27 @@ class NeuralODECurvature:
         return _States(growths, ps, pis, ds)
 
     def _whole(self, radius: float) -> tuple[float, float]:
-        """Λ and the bound of ‖J‖ on the ball; λ′ grows from layer to layer as its change does, and as any adjoint does."""
+        """Λ and the bound of ‖J‖ on the ball; in the latter λ′ grows from layer to layer as any adjoint, if that is less."""
         growth, p, pi, d = self._states(radius)
         w, dt, slope, bend = self.w_scale, self.step, self.slope, self.bend
         v_bend = min(self.readout_bend + bend * radius + self.third * d[-1] * self.v_max, bend * (self.v_max + radius))
         q = self.v_scale * math.hypot(slope, v_bend * pi[-1])
         corner = self.v_scale * v_bend * pi[-1] * p[-1]
-        adjoint, hidden = self.adjoint_max[-1] + radius * q, 0.0
+        most, hidden = self.adjoint_max[-1] + radius * q, 0.0
         for k in reversed(range(len(growth))):
             moved = radius * q  # how far λ_{k+1} can be from where it was measured
+            adjoint = self.adjoint_max[k + 1] + moved
             b_moved = w * ((self.w_norm + radius) * moved + radius * self.adjoint_max[k + 1])
             b_bend = min(
                 self.b_bend[k] + bend * b_moved + self.third * d[k] * self.b_max[k],
                 bend * (self.b_max[k] + b_moved),
-                bend * w * (self.w_column + radius) * adjoint,
             )
             corner += dt * (2 * w * slope * adjoint + b_bend * pi[k]) * p[k]
             q = growth[k] * q + dt * (w * slope * adjoint + b_bend * pi[k])
-            hidden += dt * w * adjoint * (self.features_norm[k] + slope * radius * p[k])
-            adjoint = min(self.adjoint_max[k] + radius * q, growth[k] * adjoint)
+            hidden += dt * w * most * (self.features_norm[k] + slope * radius * p[k])
+            most = min(self.adjoint_max[k] + radius * q, growth[k] * most)
         readout = self.v_scale * (self.last_norm + slope * radius * p[-1])
-        norm = math.hypot(readout, hidden, self.u_scale * self.data_norm * adjoint)
+        norm = math.hypot(readout, hidden, self.u_scale * self.data_norm * most)
         return block_norm(corner, self.v_scale * slope * p[-1]), norm
 
 

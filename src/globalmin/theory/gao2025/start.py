@@ -131,7 +131,6 @@ class Start(estimated.Start):
             w_scale=self.w_scale,
             v_scale=self.v_scale,
             w_norm=self.norm_w.value,
-            w_column=self.w_column,
             v_max=self.v_max,
             data_norm=self.norm_x.value,
             data_max=self.x_max,
